@@ -1,0 +1,1 @@
+"""The network model: topologies, traffic matrices and exact OSPF/ECMP routing."""
