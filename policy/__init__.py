@@ -1,0 +1,1 @@
+"""The policy: features, message-passing network, sampling, checkpoints and the central engine."""
