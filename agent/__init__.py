@@ -1,0 +1,1 @@
+"""One router's agent: sans-IO protocol, and thin adapters to UDP, MQTT and OSPF."""

@@ -1,0 +1,181 @@
+"""What coordinator and agents tell each other over MQTT: schema-checked MessagePack.
+
+Topics, all below ``lockstep/<domain>/``:
+
+=============================  =====================  ==========================================================
+topic                          who publishes          what
+=============================  =====================  ==========================================================
+``start``                      coordinator            `Start`: run an episode with this traffic matrix
+``cancel``                     coordinator            `Cancel`: end the episode, costs stay as they are
+``agents/<router>/status``     each agent, retained   `Status`; the broker publishes an offline one as its will
+``agents/<router>/result``     each agent             `Result`: how its episode ended
+``progress``                   the root of the tree   `Progress`: one step
+=============================  =====================  ==========================================================
+
+The coordinator is not in the loop: once every agent has its `Start`, the episode runs among the routers alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+MAX_PAYLOAD = 64 * 1024 * 1024  # a matrix of 2800 nodes; nothing longer is decoded
+
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Reason = Annotated[str, Meta(max_length=1000)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Episode = Annotated[int, Meta(ge=1, le=2**31)]
+Hash = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Ending = Literal["committed", "kept", "aborted"]
+
+
+class MalformedMessage(Exception):
+    """A payload that is not the message that its topic promises; `str()` says why."""
+
+
+class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Run one episode.
+
+    Attributes
+    ----------
+    episode : number of the episode, greater than any before it
+    seed : seed of the sampling, shared by all routers
+    steps : T, decisions to take
+    increments : links whose weight grows in one step
+    temperature_milli : temperature of the softmax in thousandths, an integer so that all round it alike
+    share : `candidate` (the best links travel over the tree) or `logits` (all of them do, as in the paper)
+    ecmp : split equally over all next hops, or use the first only
+    margin_milli : how much lower (in thousandths of the live MLU) the best MLU must be to be committed
+    topology : digest of the topology, hex; an agent with another one refuses
+    checkpoint : hash of the policy's checkpoint, hex; likewise
+    traffic : (N, N) float64 little endian, bit/s, row by row
+    start_weights : (L,) uint16 little endian, where the episode starts; live weights are read from OSPF by each router
+    """
+
+    episode: Episode
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    steps: Annotated[int, Meta(ge=1, le=1_000_000)]
+    increments: Annotated[int, Meta(ge=1, le=64)] = 1
+    temperature_milli: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    share: Literal["candidate", "logits"] = "candidate"
+    ecmp: bool = True
+    margin_milli: Annotated[int, Meta(ge=0, le=1000)] = 10
+    topology: Hash
+    checkpoint: Hash
+    traffic: bytes
+    start_weights: bytes
+
+
+class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """End an episode before its time."""
+
+    episode: Episode
+    reason: Reason
+
+
+class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An agent's presence: `ready` means that all its neighbours' agents have answered it."""
+
+    router: Name
+    online: bool
+    ready: bool = False
+    waiting_for: list[Name] = []
+    episode: Annotated[int, Meta(ge=0, le=2**31)] = 0
+    topology: str = ""
+    checkpoint: str = ""
+
+
+class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One decision: the links whose weight grew and the MLU after it. Step 0 is the start."""
+
+    episode: Episode
+    step: Count
+    links: list[Count]
+    mlu: float
+
+
+class LinkCounters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an agent sent over one of its links. Bytes are UDP payload, header and tag included.
+
+    `hidden_bytes + sharing_bytes + control_bytes == bytes`; the retransmitted ones are among them.
+    """
+
+    link: Count
+    frames: Count = 0
+    bytes: Count = 0
+    hidden_bytes: Count = 0
+    sharing_bytes: Count = 0
+    control_bytes: Count = 0
+    retransmitted_frames: Count = 0
+    retransmitted_bytes: Count = 0
+
+
+class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one router's episode ended.
+
+    `committed`: the best weights are live; `kept`: no state was better than the live one by the margin; `aborted`: `reason` says why, costs stay.
+    Only the root of the tree sends the trace (`links`, `mlu`, `best_weights`), which is the same everywhere if the digests agree.
+    """
+
+    router: Name
+    episode: Episode
+    status: Ending
+    reason: Reason = ""
+    digest: str = ""
+    steps: Count = 0
+    best_step: Count = 0
+    mlu_start: float = 0.0
+    mlu_live: float = 0.0
+    mlu_best: float = 0.0
+    costs_changed: Count = 0
+    lsdb_verified: bool = False
+    episode_s: float = 0.0
+    commit_s: float = 0.0
+    counters: list[LinkCounters] = []
+    links: list[list[Count]] = []
+    mlu: list[float] = []
+    best_weights: bytes = b""
+
+
+Message = Start | Cancel | Status | Progress | Result
+_M = TypeVar("_M", Start, Cancel, Status, Progress, Result)
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as MessagePack (a map of its fields)."""
+    return _encoder.encode(message)
+
+
+def decode(payload: bytes, kind: type[_M]) -> _M:
+    """Return the message of a payload, or raise `MalformedMessage`."""
+    if len(payload) > MAX_PAYLOAD:
+        raise MalformedMessage(f"{len(payload)} bytes, expected at most {MAX_PAYLOAD}")
+    try:
+        return msgspec.msgpack.decode(payload, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MalformedMessage(f"not a {kind.__name__}: {error}") from error
+
+
+class Topics:
+    """The topics of one domain (the routers that decide together)."""
+
+    def __init__(self, domain: str) -> None:
+        self._root = f"lockstep/{domain}"
+        self.start = f"{self._root}/start"
+        self.cancel = f"{self._root}/cancel"
+        self.progress = f"{self._root}/progress"
+        self.all_status = f"{self._root}/agents/+/status"
+        self.all_results = f"{self._root}/agents/+/result"
+
+    def status(self, router: str) -> str:
+        """Topic of one agent's presence."""
+        return f"{self._root}/agents/{router}/status"
+
+    def result(self, router: str) -> str:
+        """Topic of one agent's results."""
+        return f"{self._root}/agents/{router}/result"
