@@ -1,0 +1,1 @@
+"""The main job: a network of OSPF routers that tune their own costs, its measurements and its report."""

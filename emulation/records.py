@@ -1,0 +1,149 @@
+"""What a run reports: the records of ``summary.json``, ``manifest.json``, ``steps.jsonl`` and ``links.csv``.
+
+The keys are the file formats: scripts read them, so they only ever grow. Utilization is a fraction of capacity and
+may exceed 1; rates are bit/s; times are seconds. None stands for "not measured", never for zero.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=0)]
+Amount = Annotated[float, Meta(ge=0.0)]
+Weight = Annotated[int, Meta(ge=1, le=65535)]
+Status = Literal["committed", "kept", "aborted"]
+
+
+class Level(Struct, frozen=True, kw_only=True):
+    """A maximum link utilization (fraction): what the model says, and what the counters said (None: not measured)."""
+
+    predicted: Amount
+    measured: Amount | None = None
+
+
+class Mlu(Struct, frozen=True, kw_only=True):
+    """MLU with the live costs, with the costs the run left behind, and at the episode's start (step 0)."""
+
+    before: Level
+    after: Level
+    start: Level | None = None
+
+
+class Agreement(Struct, frozen=True, kw_only=True):
+    """The digest all routers ended on, in hex (None: no common one), and how many routers reported it."""
+
+    digest: str | None
+    routers: Count
+
+
+class Ospf(Struct, frozen=True, kw_only=True):
+    """What became of the costs; None where there was no OSPF to ask (loopback). `routes_verified` is [ok, total]."""
+
+    costs_changed: Count
+    lsdb_verified: bool | None = None
+    routes_verified: tuple[Count, Count] | None = None
+
+
+class Overhead(Struct, frozen=True, kw_only=True):
+    """The agents' traffic per directed link: mean over links, whole optimisation. None: not counted.
+
+    `bytes_per_link` is UDP payload with header and tag, and the sum of the hidden-state, sharing and control bytes;
+    `wire_bytes_per_link` adds UDP, IP and Ethernet headers.
+    """
+
+    frames_per_link: Amount | None
+    bytes_per_link: Amount | None
+    hidden_state_bytes_per_link: Amount | None
+    sharing_bytes_per_link: Amount | None
+    control_bytes_per_link: Amount | None
+    wire_bytes_per_link: Amount | None
+
+
+class Times(Struct, frozen=True, kw_only=True):
+    """Wall-clock seconds; None for a phase the run did not reach."""
+
+    bring_up: Amount | None
+    episode: Amount | None
+    commit: Amount | None
+    total: Amount
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """``summary.json``: one run's outcome. Unknown keys are ignored, so that old readers read newer runs."""
+
+    topology: str
+    fabric: str
+    traffic: str
+    load: Amount | None
+    initial: str
+    seed: int
+    routers: Count
+    links: Count
+    status: Status
+    reason: str
+    steps: Count
+    best_step: Count
+    mlu: Mlu
+    agreement: Agreement
+    ospf: Ospf
+    overhead: Overhead
+    time_s: Times
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """``manifest.json``: how a run was made. With `Inputs` it holds everything that `--replay` needs."""
+
+    versions: dict[str, str]
+    command: tuple[str, ...]
+    started: str
+    topology: str
+    topology_digest: str
+    traffic: str
+    load: Amount | None
+    initial: str
+    seed: int
+    episode: Count
+    steps: Count
+    temperature: Annotated[float, Meta(gt=0.0)]
+    margin: Amount
+    ecmp: bool
+    share: str
+    fabric: str
+    checkpoint: str
+    checkpoint_hash: str
+
+
+class StepRow(Struct, frozen=True):
+    """One decision: at `step` (1..T) the weight of `link` (index) grew by one, which left the network at `mlu`."""
+
+    step: Annotated[int, Meta(ge=1)]
+    link: Count
+    mlu: Amount
+
+
+class LinkRow(Struct, frozen=True, kw_only=True):
+    """One directed link. Utilization is a fraction; frames and bytes are what the agents sent over the link."""
+
+    link: Count
+    src: str
+    dst: str
+    capacity_bps: Annotated[float, Meta(gt=0.0)]
+    weight_live: Weight
+    weight_after: Weight
+    utilization_before_predicted: Amount
+    utilization_before_measured: Amount | None = None
+    utilization_after_predicted: Amount
+    utilization_after_measured: Amount | None = None
+    frames: Count | None = None
+    bytes: Count | None = None
+    hidden_state_bytes: Count | None = None
+    sharing_bytes: Count | None = None
+    control_bytes: Count | None = None
+    wire_bytes: Count | None = None
+    kernel_frames: Count | None = None
+    kernel_bytes: Count | None = None
+
+    @property
+    def name(self) -> str:
+        """``src->dst``."""
+        return f"{self.src}->{self.dst}"
