@@ -27,7 +27,7 @@ class Preset:
     hidden : D, size of a hidden state
     rounds : K, exchanges with the neighbours per step
     encode : layers from features to hidden state (the last has D outputs); empty: features followed by zeros
-    message : layers; empty: a message is the sender's hidden state
+    message : layers, at least one
     update : layers, the last has D outputs
     readout : layers, the last has one output
     activation : "tanh" or "leaky_relu" (slope 0.01)
@@ -56,8 +56,8 @@ class Preset:
         if self.activation not in ACTIVATIONS or self.aggregation not in AGGREGATIONS:
             raise ValueError(f"expected an activation of {ACTIVATIONS} and an aggregation of {AGGREGATIONS}")
         layers = self.encode + self.message + self.update + self.readout
-        if self.hidden < 1 or self.rounds < 0 or any(size < 1 for size in layers):
-            raise ValueError("expected layers of at least one unit and at least zero rounds")
+        if not self.message or self.hidden < 1 or self.rounds < 0 or any(size < 1 for size in layers):
+            raise ValueError("expected a message layer, layers of at least one unit and at least zero rounds")
         if self.encode[-1:] not in ((), (self.hidden,)) or self.update[-1:] != (self.hidden,) or self.readout[-1:] != (1,):
             raise ValueError(f"expected encode and update to end with {self.hidden} units and readout with 1")
         if not self.encode and self.num_features > self.hidden:
@@ -71,7 +71,7 @@ class Preset:
     @property
     def message_size(self) -> int:
         """M, numbers per message."""
-        return self.message[-1] if self.message else self.hidden
+        return self.message[-1]
 
     @property
     def aggregated_size(self) -> int:
