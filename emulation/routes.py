@@ -1,0 +1,68 @@
+"""Do the routers' kernels forward as the model says? Every router's routes to every other router's loopback, next hop by next hop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emulation.addresses import AddressPlan
+from emulation.netlink import DumpInterrupted, Netlink
+from routing.state import RoutingState
+
+
+class RouteTable:
+    """Reads the routes of all routers over one netlink socket each.
+
+    Parameters
+    ----------
+    plan : addresses and interface names
+    pids : N process ids, one in each router's network namespace
+    """
+
+    def __init__(self, plan: AddressPlan, pids: Sequence[int]) -> None:
+        self.plan = plan
+        self.kernels = [Netlink(pid) for pid in pids]
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for kernel in self.kernels:
+            kernel.close()
+
+    def expected(self, state: RoutingState) -> list[dict[str, frozenset[str]]]:
+        """Return for each router: loopback of another router -> interfaces of the model's next hops."""
+        topology, plan = self.plan.topology, self.plan
+        tables: list[dict[str, frozenset[str]]] = [{} for _ in topology.nodes]
+        for destination in range(topology.num_nodes):
+            used = state.next_hops(destination)
+            for node in range(topology.num_nodes):
+                if node != destination:
+                    out = topology.out_links(node)
+                    hops = (plan.interface[link] for link in range(out.start, out.stop) if used[link])
+                    tables[node][plan.loopback[destination]] = frozenset(hops)
+        return tables
+
+    def compare(self, expected: Sequence[dict[str, frozenset[str]]]) -> tuple[int, int]:
+        """Return (routes that are exactly as expected, routes expected). A table that changes while it is read counts as wrong."""
+        right = 0
+        for kernel, wanted in zip(self.kernels, expected, strict=True):
+            try:
+                found = kernel.host_routes()
+            except DumpInterrupted:
+                continue
+            right += sum(found.get(address) == hops for address, hops in wanted.items())
+        return right, sum(map(len, expected))
+
+    def differences(self, expected: Sequence[dict[str, frozenset[str]]], limit: int = 5) -> list[str]:
+        """Say what is wrong with the first few wrong routes, by router."""
+        said: list[str] = []
+        for node, (kernel, wanted) in enumerate(zip(self.kernels, expected, strict=True)):
+            found = kernel.host_routes()
+            for address, hops in wanted.items():
+                have = found.get(address, frozenset())
+                if have != hops and len(said) < limit:
+                    name = self.plan.topology.nodes[node]
+                    said.append(f"{name} to {address}: {_listed(have)} instead of {_listed(hops)}")
+        return said
+
+
+def _listed(hops: frozenset[str]) -> str:
+    return "+".join(sorted(hops)) or "nothing"
