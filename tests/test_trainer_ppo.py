@@ -1,0 +1,80 @@
+"""The algorithm against hand numbers and brute force."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.env import rewards
+from trainer.ppo import clipped_loss, discounted_returns, gae, group_means
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    steps=st.integers(1, 12),
+    envs=st.integers(1, 3),
+    gamma=st.floats(0, 1),
+    lam=st.floats(0, 1),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_gae_is_the_weighted_sum_of_temporal_differences(
+    steps: int, envs: int, gamma: float, lam: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    r, v = rng.normal(size=(steps, envs)), rng.normal(size=(steps + 1, envs))
+    expected = np.zeros((steps, envs))
+    for t in range(steps):
+        for later in range(t, steps):
+            delta = r[later] + gamma * v[later + 1] - v[later]
+            expected[t] += (gamma * lam) ** (later - t) * delta
+    got = gae(torch.from_numpy(r), torch.from_numpy(v), gamma, lam)
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-9)
+
+
+def test_gae_with_lambda_one_is_return_minus_value() -> None:
+    r = torch.tensor([[1.0], [0.0], [2.0]])
+    v = torch.tensor([[0.5], [0.25], [1.0], [0.0]])
+    returns = discounted_returns(r, 0.5)
+    assert returns.flatten().tolist() == [1.5, 1.0, 2.0]  # 1 + 0.5 * (0 + 0.5 * 2)
+    assert torch.equal(gae(r, v, 0.5, 1.0), returns - v[:-1])
+
+
+def test_group_means_are_over_neighbouring_episodes() -> None:
+    returns = torch.tensor([[1.0, 3.0, 10.0, 20.0], [0.0, 2.0, 5.0, 5.0]])
+    assert group_means(returns, 2).tolist() == [[2, 2, 15, 15], [1, 1, 5, 5]]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss"),
+    [
+        (1.0, 2.0, -2.0),
+        (1.5, 2.0, -2.4),  # clipped at 1.2: no more to gain
+        (0.5, 2.0, -1.0),  # a worse policy is never excused
+        (0.5, -2.0, 1.6),  # clipped at 0.8
+        (1.5, -2.0, 3.0),
+    ],
+)
+def test_clipped_loss_by_hand(ratio: float, advantage: float, loss: float) -> None:
+    got = clipped_loss(torch.tensor([math.log(ratio)]), torch.zeros(1), torch.tensor([advantage]), 0.2)
+    assert got.item() == pytest.approx(loss, rel=1e-6)
+
+
+def test_clipped_loss_has_no_gradient_beyond_the_range() -> None:
+    logprob = torch.tensor([math.log(1.5), math.log(1.1)], requires_grad=True)
+    clipped_loss(logprob, torch.zeros(2), torch.ones(2), 0.2).backward()
+    assert logprob.grad is not None
+    assert logprob.grad[0] == 0
+    assert logprob.grad[1] == pytest.approx(-0.55)
+
+
+def test_rewards_of_both_kinds() -> None:
+    mlu = np.array([[2.0], [1.0], [4.0], [0.5]])
+    np.testing.assert_allclose(rewards(mlu, "paper")[:, 0], [1.0, -3.0, 3.5])
+    np.testing.assert_allclose(rewards(mlu, "log")[:, 0], [math.log(2), 0, math.log(2)])
+    with pytest.raises(ValueError, match="expected 'paper' or 'log'"):
+        rewards(mlu, "other")

@@ -1,0 +1,1 @@
+"""Central training of the policy: environment, torch twin of the network, PPO."""

@@ -1,0 +1,203 @@
+"""The actor's torch twin and the critic.
+
+`Actor` computes what `policy.mpnn.Network` computes, with the same parameter names, so that a checkpoint passes between
+the two. What routers do not send is not rounded: only hidden states pass through float16, with a straight-through
+gradient. Agreement with the numba network is tested, not assumed.
+
+Many networks of different topologies go through one call as a *block-diagonal* graph: links of all samples are
+stacked into one axis, and adjacencies (sender link -> receiver link) are shifted by each sample's first link.
+
+| symbol | shape | meaning |
+|---|---|---|
+| x | (n, F) | features of the stacked links |
+| h | (n, D) | hidden states, float16 values in float32 |
+| senders, receivers | (A,) | a message goes from link senders[a] to link receivers[a]; receivers ascend |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from policy.preset import Preset
+from routing.topology import Topology
+
+FLOAT16_MAX = 65504.0
+
+
+def round_to_half(h: Tensor) -> Tensor:
+    """Round to float16 values, saturating; the gradient passes as if nothing had happened (straight-through)."""
+    rounded = h.detach().clamp(-FLOAT16_MAX, FLOAT16_MAX).half().float()
+    return h + (rounded - h.detach()) if h.requires_grad else rounded
+
+
+@dataclass(frozen=True)
+class LinkGraph:
+    """Adjacencies between the stacked links of one or more networks.
+
+    senders, receivers : (A,) int64, receivers ascending
+    in_degree : (n, 1) float32, senders per link (at least 1: the reverse link sends too)
+    """
+
+    senders: Tensor
+    receivers: Tensor
+    in_degree: Tensor
+
+    @property
+    def num_links(self) -> int:
+        """Number of stacked links n."""
+        return len(self.in_degree)
+
+
+def adjacency(topology: Topology) -> NDArray[np.int64]:
+    """Return (2, A) sender and receiver links: link j->k hears every link i->j, in ascending order of both."""
+    pairs = [(int(s), r) for r in range(topology.num_links) for s in topology.incoming(int(topology.src[r]))]
+    return np.array(pairs, dtype=np.int64).T.copy()
+
+
+def block_diagonal(blocks: Sequence[tuple[Topology, int]]) -> LinkGraph:
+    """Stack `copies` of each topology: blocks = [(topology, copies), ...], links in that order."""
+    parts, offset = [], 0
+    for topology, copies in blocks:
+        shift = offset + topology.num_links * np.arange(copies, dtype=np.int64)
+        parts.append((adjacency(topology)[:, None, :] + shift[None, :, None]).reshape(2, -1))
+        offset += topology.num_links * copies
+    senders, receivers = np.concatenate(parts, axis=1)
+    in_degree = np.bincount(receivers, minlength=offset).astype(np.float32)
+    return LinkGraph(torch.from_numpy(senders), torch.from_numpy(receivers), torch.from_numpy(in_degree)[:, None])
+
+
+class GraphCache:
+    """Keeps the block-diagonal graphs of recent block sizes: in training the same few return in every iteration."""
+
+    def __init__(self, limit: int = 64) -> None:
+        self._limit = limit
+        self._graphs: dict[tuple[tuple[int, int], ...], tuple[LinkGraph, list[Topology]]] = {}
+
+    def get(self, blocks: Sequence[tuple[Topology, int]]) -> LinkGraph:
+        """Return `block_diagonal(blocks)`."""
+        key = tuple((id(topology), copies) for topology, copies in blocks)
+        if key not in self._graphs:
+            if len(self._graphs) >= self._limit:
+                del self._graphs[next(iter(self._graphs))]
+            # Holding the topologies keeps their ids from being given to others.
+            self._graphs[key] = (block_diagonal(blocks), [topology for topology, _ in blocks])
+        return self._graphs[key][0]
+
+
+def aggregate(messages: Tensor, graph: LinkGraph, how: str) -> Tensor:
+    """Combine the messages (A, M) to each link, element by element: (n, M), or (n, 2 M) for minima and maxima."""
+    if how == "minmax":
+        index = graph.receivers[:, None].expand_as(messages)
+        zeros = messages.new_zeros(graph.num_links, messages.shape[1])
+        reduced = [zeros.scatter_reduce(0, index, messages, r, include_self=False) for r in ("amin", "amax")]
+        return torch.cat(reduced, dim=1)
+    sums = messages.new_zeros(graph.num_links, messages.shape[1]).index_add(0, graph.receivers, messages)
+    return sums / graph.in_degree if how == "mean" else sums
+
+
+class LinkMpnn(nn.Module):
+    """Encode, K rounds of message, aggregation and update: features (n, F) -> hidden states (n, D).
+
+    Parameters are named as in `policy.mpnn` (``message.0.weight`` is (out, in)); a message's input is the sender's state, then the
+    receiver's, so its first layer is computed once per link and not once per adjacency.
+    """
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        self.preset = preset
+        self.activation = {"tanh": torch.tanh, "leaky_relu": nn.functional.leaky_relu}[preset.activation]
+        for part, sizes in preset.layer_sizes().items():
+            if part != "readout":
+                setattr(self, part, linear_layers(sizes))
+
+    def through(self, layers: nn.ModuleList, x: Tensor) -> Tensor:
+        """Apply layers, each followed by the activation."""
+        for layer in layers:
+            x = self.activation(layer(x))
+        return x
+
+    def messages(self, h: Tensor, graph: LinkGraph) -> Tensor:
+        """Message of every adjacency, (A, M)."""
+        if not len(self.message):
+            return h.index_select(0, graph.senders)
+        first = self.message[0]
+        size = self.preset.hidden
+        sent = nn.functional.linear(h, first.weight[:, :size])
+        own = nn.functional.linear(h, first.weight[:, size:], first.bias)
+        pairs = sent.index_select(0, graph.senders) + own.index_select(0, graph.receivers)
+        return self.through(self.message[1:], self.activation(pairs))
+
+    def states(self, x: Tensor, graph: LinkGraph) -> Tensor:
+        """Hidden states after the last round, (n, D)."""
+        h = self.through(self.encode, x) if len(self.encode) else nn.functional.pad(x, (0, self.preset.hidden - x.shape[1]))
+        h = round_to_half(h)
+        for _ in range(self.preset.rounds):
+            gathered = aggregate(self.messages(h, graph), graph, self.preset.aggregation)
+            new = self.through(self.update, torch.cat([h, gathered], dim=1))
+            h = round_to_half(new + h if self.preset.residual else new)
+        return h
+
+
+class Actor(LinkMpnn):
+    """Torch twin of `policy.mpnn.Network`: features (n, F) -> logits (n,)."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        self.readout = linear_layers(preset.layer_sizes()["readout"])
+        if preset.skip:
+            self.skip = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, graph: LinkGraph) -> Tensor:
+        """Logits of all stacked links, (n,)."""
+        h = self.through(self.readout[:-1], self.states(x, graph))
+        logits = self.readout[-1](h)[:, 0]
+        return logits + self.skip * x[:, 0] if self.preset.skip else logits
+
+    def export(self) -> dict[str, NDArray[np.float32]]:
+        """Parameters as a checkpoint holds them."""
+        return {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.named_parameters()}
+
+    def load(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take a checkpoint's parameters; RuntimeError where names or shapes differ."""
+        self.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in parameters.items()})
+
+
+class Critic(LinkMpnn):
+    """Value of a whole network's state, from mean, maximum, minimum and standard deviation of its links' hidden states."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__(preset)
+        self.readout = linear_layers((4 * preset.hidden, *preset.readout))
+
+    def value(self, h: Tensor) -> Tensor:
+        """Values (S,) of S networks with hidden states (S, L, D)."""
+        pooled = torch.cat([h.mean(dim=1), h.amax(dim=1), h.amin(dim=1), h.std(dim=1, unbiased=False)], dim=1)
+        return self.readout[-1](self.through(self.readout[:-1], pooled))[:, 0]
+
+
+def linear_layers(sizes: Sequence[int]) -> nn.ModuleList:
+    """Linear layers of these sizes, the first being the input's."""
+    return nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+
+
+def initialise(network: LinkMpnn, generator: torch.Generator, *, last_gain: float, skip: float = 0.0) -> None:
+    """Orthogonal weights (as the published code), zero biases; `last_gain` scales the last readout layer.
+
+    A small last gain makes the first policy follow the skip connection alone: logit = skip * first feature.
+    """
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name == "skip":
+                parameter.fill_(skip)
+            elif parameter.ndim == 2:
+                last = name == f"readout.{len(network.readout) - 1}.weight"
+                gain = last_gain if last else nn.init.calculate_gain(network.preset.activation)
+                nn.init.orthogonal_(parameter, gain, generator=generator)
+            else:
+                parameter.zero_()

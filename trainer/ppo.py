@@ -1,0 +1,273 @@
+"""Proximal policy optimisation over whole networks: `python -m trainer.ppo --help`.
+
+One iteration, as in the paper (003, IV-C) and in CleanRL's words:
+
+1. `rollout`: `num_envs` episodes of T steps with the current policy. All links of a network form *one* categorical distribution;
+   its logits come from the links' readouts (Algorithm 1), so this is single-agent PPO over a network that is evaluated by many agents.
+2. advantages: `gae` with a critic, or `group_advantages` without: what an episode gained beyond the mean of the episodes that
+   started from the same instance.
+3. `update`: a few passes of minibatch gradient steps on the clipped objective.
+
+| symbol | shape | meaning |
+|---|---|---|
+| rewards | (T, B) | reward of step t of episode b |
+| values | (T+1, B) | critic's estimate, 0 after the last step: an episode ends after T steps by design |
+| returns | (T, B) | discounted sum of the rewards from t on |
+| logprob | (T, B) | log-probability of the chosen link when it was chosen |
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from policy.preset import PRESETS
+from routing.topology import Topology
+from trainer.args import Args, parse
+from trainer.env import Block, VecEnv, rewards
+from trainer.instances import InstanceSource
+from trainer.model import Actor, Critic, GraphCache, initialise
+
+
+def gae(rewards: Tensor, values: Tensor, gamma: float, gae_lambda: float) -> Tensor:
+    """Generalised advantage estimate, (T, B): A_t = delta_t + gamma lambda A_t+1, delta_t = r_t + gamma V_t+1 - V_t.
+
+    Schulman et al. 2016, eq. 16. `rewards` (T, B), `values` (T+1, B).
+    """
+    advantages = torch.zeros_like(rewards)
+    following = torch.zeros_like(rewards[0])
+    for t in reversed(range(len(rewards))):
+        delta = rewards[t] + gamma * values[t + 1] - values[t]
+        following = delta + gamma * gae_lambda * following
+        advantages[t] = following
+    return advantages
+
+
+def discounted_returns(rewards: Tensor, gamma: float) -> Tensor:
+    """Discounted sums of the rewards to come, (T, B)."""
+    return gae(rewards, torch.zeros(len(rewards) + 1, rewards.shape[1], dtype=rewards.dtype), gamma, 1.0)
+
+
+def group_means(returns: Tensor, group_size: int) -> Tensor:
+    """Mean of the returns over each group at the same step, (T, B); neighbouring episodes form a group."""
+    steps, envs = returns.shape
+    means = returns.view(steps, envs // group_size, group_size).mean(dim=2, keepdim=True)
+    return means.expand(-1, -1, group_size).reshape(steps, envs)
+
+
+def clipped_loss(logprob: Tensor, old_logprob: Tensor, advantages: Tensor, clip_coef: float) -> Tensor:
+    """PPO's objective as a loss: mean of max(-A r, -A clip(r, 1 - c, 1 + c)) with r the probability ratio."""
+    ratio = (logprob - old_logprob).exp()
+    return torch.max(-advantages * ratio, -advantages * ratio.clamp(1 - clip_coef, 1 + clip_coef)).mean()
+
+
+@dataclass
+class Trajectory:
+    """What one block of episodes went through."""
+
+    block: Block
+    features: Tensor  # (T, B, L, F)
+    actions: Tensor  # (T, B)
+    logprob: Tensor  # (T, B)
+    values: Tensor  # (T+1, B)
+    advantages: Tensor = field(default_factory=lambda: torch.empty(0))
+    returns: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+class Agent(nn.Module):
+    """Actor, and critic where there is one."""
+
+    def __init__(self, actor: Actor, critic: Critic | None) -> None:
+        super().__init__()
+        self.actor = actor
+        self.critic = critic
+        self.graphs = GraphCache()
+
+    def forward(
+        self, parts: Sequence[tuple[Topology, Tensor]], *, with_value: bool
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Log-probabilities (S, L) and values (S,) for each part, a topology and features (S, L, F)."""
+        graph = self.graphs.get([(topology, len(x)) for topology, x in parts])
+        x = torch.cat([x.reshape(-1, x.shape[-1]) for _, x in parts])
+        sizes = [part.shape[0] * part.shape[1] for _, part in parts]
+        logits = self.actor(x, graph).split(sizes)
+        log_probs = [l.view(p.shape[:2]).log_softmax(dim=1) for l, (_, p) in zip(logits, parts, strict=True)]
+        if self.critic is None or not with_value:
+            return log_probs, [torch.zeros(len(p)) for _, p in parts]
+        hidden = self.critic.states(x, graph).split(sizes)
+        values = [
+            self.critic.value(h.view(*p.shape[:2], -1)) for h, (_, p) in zip(hidden, parts, strict=True)
+        ]
+        return log_probs, values
+
+
+@torch.no_grad()
+def rollout(
+    env: VecEnv, agent: Agent, generator: torch.Generator, *, temperature: float = 1.0, keep: bool = True
+) -> list[Trajectory]:
+    """Play all episodes to their ends; with `keep=False` only the MLUs in the blocks remain."""
+    kept: dict[int, list[tuple[Tensor, ...]]] = {id(block): [] for block in env.blocks}
+    while active := env.active:
+        parts = [(block.topology, torch.from_numpy(block.observe())) for block in active]
+        log_probs, values = agent(parts, with_value=keep)
+        for block, (_, x), logp, value in zip(active, parts, log_probs, values, strict=True):
+            # Gumbel-max: the same distribution as the deployed sampler, from the trainer's own stream.
+            noise = -torch.empty_like(logp).exponential_(generator=generator).log()
+            actions = (logp * temperature + noise).argmax(dim=1)
+            block.step(actions.numpy())
+            if keep:
+                kept[id(block)].append((x, actions, logp.gather(1, actions[:, None])[:, 0], value))
+    if not keep:
+        return []
+    trajectories = []
+    for block in env.blocks:
+        features, actions, logprob, values = (torch.stack(column) for column in zip(*kept[id(block)], strict=True))
+        values = torch.cat([values, torch.zeros_like(values[:1])])
+        trajectories.append(Trajectory(block, features, actions, logprob, values))
+    return trajectories
+
+
+def estimate_advantages(trajectories: Sequence[Trajectory], args: Args) -> dict[str, float]:
+    """Fill in advantages and returns; report how much of the returns' variance the baseline explains."""
+    baselines, all_returns = [], []
+    for trajectory in trajectories:
+        reward = torch.from_numpy(rewards(trajectory.block.mlu, args.reward)).float()
+        if args.baseline == "critic":
+            trajectory.advantages = gae(reward, trajectory.values, args.gamma, args.gae_lambda)
+            trajectory.returns = trajectory.advantages + trajectory.values[:-1]
+            baseline = trajectory.values[:-1]
+        else:
+            trajectory.returns = discounted_returns(reward, args.gamma)
+            baseline = group_means(trajectory.returns, args.group_size)
+            trajectory.advantages = trajectory.returns - baseline
+        baselines.append(baseline.flatten())
+        all_returns.append(trajectory.returns.flatten())
+    explained = 1 - (torch.cat(all_returns) - torch.cat(baselines)).var() / torch.cat(all_returns).var()
+    advantages = torch.cat([t.advantages.flatten() for t in trajectories])
+    mean, std = advantages.mean(), advantages.std() + 1e-8
+    for trajectory in trajectories:
+        trajectory.advantages = (trajectory.advantages - mean) / std
+    return {"losses/explained_variance": float(explained)}
+
+
+def minibatches(
+    trajectories: Sequence[Trajectory], num_minibatches: int, fraction: float, generator: torch.Generator
+) -> Iterator[list[tuple[Trajectory, Tensor, Tensor]]]:
+    """Cut a random `fraction` of all (step, episode) samples into minibatches, each with its share of every block."""
+    shares = []
+    for trajectory in trajectories:
+        steps, envs = trajectory.actions.shape
+        chosen = torch.randperm(steps * envs, generator=generator)[: int(fraction * steps * envs)]
+        usable = len(chosen) // num_minibatches * num_minibatches  # equal sizes, so that graphs are built once
+        shares.append(chosen[:usable].view(num_minibatches, -1))
+    for i in range(num_minibatches):
+        yield [
+            (t, share[i] // t.actions.shape[1], share[i] % t.actions.shape[1])
+            for t, share in zip(trajectories, shares, strict=True)
+        ]
+
+
+def update(
+    trajectories: Sequence[Trajectory],
+    agent: Agent,
+    optimizer: torch.optim.Optimizer,
+    args: Args,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """Improve the agent on what was collected; return the metrics of the last pass."""
+    metrics: dict[str, float] = {}
+    for _ in range(args.update_epochs):
+        sums = np.zeros(6)
+        for batch in minibatches(trajectories, args.num_minibatches, args.sample_fraction, generator):
+            parts = [(t.block.topology, t.features[steps, envs]) for t, steps, envs in batch]
+            log_probs, values = agent(parts, with_value=True)
+            actions, old, advantages, returns = (
+                torch.cat([getattr(t, name)[steps, envs] for t, steps, envs in batch])
+                for name in ("actions", "logprob", "advantages", "returns")
+            )
+            chosen = torch.cat(
+                [lp.gather(1, t.actions[s, e][:, None])[:, 0] for lp, (t, s, e) in zip(log_probs, batch, strict=True)]
+            )
+            entropy = torch.cat([-(lp.exp() * lp).sum(dim=1) for lp in log_probs]).mean()
+            pg_loss = clipped_loss(chosen, old, advantages, args.clip_coef)
+            v_loss = 0.5 * (torch.cat(values) - returns).square().mean()
+            loss = pg_loss - args.ent_coef * entropy
+            if agent.critic is not None:
+                loss = loss + args.vf_coef * v_loss
+            optimizer.zero_grad()
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
+            optimizer.step()
+            with torch.no_grad():
+                log_ratio = chosen - old
+                approx_kl = (log_ratio.exp() - 1 - log_ratio).mean()
+                clipfrac = ((log_ratio.exp() - 1).abs() > args.clip_coef).float().mean()
+            sums += [float(x) for x in (pg_loss, v_loss, entropy, approx_kl, clipfrac, norm)]
+        names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clipfrac", "grad_norm")
+        metrics = {f"losses/{name}": x / args.num_minibatches for name, x in zip(names, sums, strict=True)}
+        if args.target_kl is not None and metrics["losses/approx_kl"] > args.target_kl:
+            break
+    return metrics
+
+
+def make_agent(args: Args) -> Agent:
+    """Networks with orthogonal weights from `args.seed`; the skip connection starts as sampled greedy: exp(3 u / max u)."""
+    changes = {"hidden": args.hidden, "rounds": args.rounds, "features": args.features}
+    preset = replace(PRESETS[args.preset], **{name: value for name, value in changes.items() if value is not None})
+    generator = torch.Generator().manual_seed(args.seed)
+    actor, critic = Actor(preset), Critic(preset) if args.baseline == "critic" else None
+    initialise(actor, generator, last_gain=0.01, skip=3.0)
+    if critic is not None:
+        initialise(critic, generator, last_gain=1.0)
+    return Agent(actor, critic).to(args.device)
+
+
+class Trainer:
+    """The training loop and what lasts from one iteration to the next."""
+
+    def __init__(self, args: Args) -> None:
+        torch.set_num_threads(args.threads)
+        self.args = args
+        self.agent = make_agent(args)
+        self.source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
+        self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=args.learning_rate, eps=args.adam_eps)
+        self.generator = torch.Generator().manual_seed(args.seed)
+        self.global_step = 0
+        self.iteration = 0
+
+    def set_learning_rate(self, progress: float) -> None:
+        """Linear from the first to the last iteration, `progress` in 0..1."""
+        fraction = 1 - (1 - self.args.final_lr_fraction) * min(progress, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = fraction * self.args.learning_rate
+
+    def iterate(self) -> dict[str, float]:
+        """One rollout and one update."""
+        args, started = self.args, time.perf_counter()
+        draw = self.iteration // args.matrix_iterations
+        instances = self.source.train(draw, args.num_instances)
+        instances += self.source.random_networks(draw, args.generated)
+        env = VecEnv(instances, self.agent.actor.preset.features, args.group_size)
+        trajectories = rollout(env, self.agent, self.generator)
+        collected = time.perf_counter()
+        metrics = estimate_advantages(trajectories, args)
+        metrics |= update(trajectories, self.agent, self.optimizer, args, self.generator)
+        self.iteration += 1
+        self.global_step += env.num_steps
+        gain = [np.log(block.mlu[0] / block.best_mlu).mean() for block in env.blocks]
+        reward = [rewards(block.mlu, args.reward).sum(axis=0).mean() for block in env.blocks]
+        now = time.perf_counter()
+        return metrics | {
+            "charts/reward": float(np.mean(reward)),
+            "charts/log_gain": float(np.mean(gain)),
+            "charts/learning_rate": self.optimizer.param_groups[0]["lr"],
+            "charts/SPS": env.num_steps / (now - started),
+            "charts/SPS_rollout": env.num_steps / (collected - started),
+        }
