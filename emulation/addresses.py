@@ -21,10 +21,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 class AddressPlan:
     """IPv4 addresses and names of every router and link.
 
-    Router n has the loopback 10.255.x.y/32 (also its OSPF router id); each pair of neighbours has a /30 from 10.0.0.0 up. The
-    subnets are numbered in the order of (lower node, higher node): seen from any router, a neighbour with a higher index then has a
-    higher address. FRR's ospfd orders equal-cost next hops by address, so that ``maximum-paths 1`` keeps the one with the
-    lowest link index, which is the model's rule.
+    Router n has the loopback 10.255.x.y/32 (also its OSPF router id); each pair of neighbours has a /30 from 10.0.0.0
+    up. The subnets are numbered in the order of (lower node, higher node): seen from any router, a neighbour with a
+    higher index then has a higher address. FRR's ospfd orders equal-cost next hops by address, so that
+    ``maximum-paths 1`` keeps the one with the lowest link index, which is the model's rule.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class AddressPlan:
     host: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Number the pairs and spell everything out."""
+        """Assign numbers to the pairs and spell everything out."""
         topology = self.topology
         if topology.num_nodes > _MAX_NODES:
             raise ValueError(f"{topology.num_nodes} routers, at most {_MAX_NODES} have addresses")

@@ -1,6 +1,7 @@
 """The emulated network: a Mininet host per router with FRR's zebra and ospfd in it, joined by rate-limited veth pairs.
 
-Works only inside `emulation.isolate`: it counts on namespaces that the kernel clears away (``mn -c`` must never run; it kills by name).
+Works only inside `emulation.isolate`: it counts on namespaces that the kernel clears away (``mn -c`` must never run;
+it kills by name).
 """
 
 from __future__ import annotations
@@ -213,7 +214,9 @@ class Fabric:
         ip, tc, nft = ["ip", "-batch", "-"], ["tc", "-batch", "-"], ["nft", "-f", "-"]
         run_in_each((pids[n], ip, kernelconf.ip_batch(plan.loopback[n], own)) for n, own in enumerate(ports))
         run_in_each((pids[n], tc, kernelconf.tc_batch(own)) for n, own in enumerate(ports))
-        run_in_each((pids[n], nft, kernelconf.nft_rules(own, self.agent_port, SINK_PORTS)) for n, own in enumerate(ports))
+        run_in_each(
+            (pids[n], nft, kernelconf.nft_rules(own, self.agent_port, SINK_PORTS)) for n, own in enumerate(ports)
+        )
 
     def _ports(self, node: int) -> list[kernelconf.Port]:
         out = self.topology.out_links(node)
@@ -236,7 +239,8 @@ class Fabric:
             folder, sockets = self.folder(node), self.sockets(node)
             text = self._configuration(daemon, node)
             (folder / f"{daemon}.conf").write_text(text)
-            # The daemons run as user frr, to whom the run folder need not be open: they read a copy and log to our file.
+            # The daemons run as user frr, to whom the run folder need not be open: they read a copy and log to our
+            # file.
             if not sockets.exists():
                 sockets.mkdir()
                 shutil.chown(sockets, "frr", "frr")

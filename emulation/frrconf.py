@@ -15,7 +15,7 @@ class OspfTimers:
 
 
 def zebra_conf(hostname: str) -> str:
-    """Configuration of zebra for one router.
+    """Return the configuration of zebra for one router.
 
     Kernel next-hop objects stay off: with them zebra 8.4 keeps one next hop of two for ever after a link flap.
     """
@@ -30,7 +30,7 @@ def ospfd_conf(
     ecmp: bool = True,
     timers: OspfTimers | None = None,
 ) -> str:
-    """Configuration of ospfd for one router whose links are all point-to-point in area 0.
+    """Return the configuration of ospfd for one router whose links are all point-to-point in area 0.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ def ospfd_conf(
 
     Notes
     -----
-    A router re-issues its LSA at most every 5 s and accepts a neighbour's at most every 1 s (RFC 2328 B, MinLSInterval and
-    MinLSArrival): two costs changed at one router would reach the network seconds apart. Both timers are therefore 0 here. SPF
-    runs at once and backs off to 500 ms.
+    A router re-issues its LSA at most every 5 s and accepts a neighbour's at most every 1 s (RFC 2328 B,
+    MinLSInterval and MinLSArrival): two costs changed at one router would reach the network seconds apart. Both
+    timers are therefore 0 here. SPF runs at once and backs off to 500 ms.
     """
     clock = timers or OspfTimers()
     lines = [f"hostname {_word(hostname)}"]

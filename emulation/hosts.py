@@ -1,7 +1,8 @@
-"""Mininet's part: a host (a shell in a network and mount namespace of its own) per router, links it can name, and its prompt.
+"""Mininet's part: a host (a shell in namespaces of its own) per router, links it can name, and its prompt.
 
-What Mininet does one shell command at a time (making links, setting addresses) is left to a few batches in `emulation.fabric`; its
-objects are told about the results, so that ``links``, ``net``, ``dump`` and ``HOST command`` work at its prompt.
+What Mininet does one shell command at a time (making links, setting addresses) is left to a few batches in
+`emulation.fabric`; its objects are told about the results, so that ``links``, ``net``, ``dump`` and ``HOST command``
+work at its prompt.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class _MadeLink(Link):  # type: ignore[misc]
     """A veth pair made by others."""
 
     @classmethod
-    def makeIntfPair(cls, *_: Any, **__: Any) -> None:  # noqa: N802 (Mininet's name)
+    def makeIntfPair(cls, *_: Any, **__: Any) -> None:
         return
 
 

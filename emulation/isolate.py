@@ -1,12 +1,13 @@
-"""Run something as the first process of namespaces of its own, so that whatever its end, the kernel clears everything away.
+"""Run something as the first process of namespaces of its own, so that the kernel clears away after it.
 
-Three processes: the **outer** one (started by the user), **init** (pid 1 of new pid, network, mount and IPC namespaces) and the
-**body**. Init forwards signals and reaps whatever was orphaned; when it ends, for whatever reason, the kernel kills every
-process of the pid namespace, and with the last of them go the network namespaces, the interfaces in them and the private mounts.
-It ends when the body ends, and the kernel ends it when the outer process dies (PR_SET_PDEATHSIG), even by SIGKILL.
+Three processes: the **outer** one (started by the user), **init** (pid 1 of new pid, network, mount and IPC
+namespaces) and the **body**. Init forwards signals and reaps whatever was orphaned; when it ends, for whatever
+reason, the kernel kills every process of the pid namespace, and with the last of them go the network namespaces, the
+interfaces in them and the private mounts. It ends when the body ends, and the kernel ends it when the outer process
+dies (PR_SET_PDEATHSIG), even by SIGKILL.
 
-All three wait for signals with `sigtimedwait` rather than in handlers: nothing is interrupted half way, and none is lost
-between a fork and the installation of a handler.
+All three wait for signals with `sigtimedwait` rather than in handlers: nothing is interrupted half way, and none is
+lost between a fork and the installation of a handler.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ logger = logging.getLogger(__name__)
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# FRR's own folders: sockets and crash logs. A private tmpfs over them keeps a host's FRR out of sight, and leaves no file behind.
+# FRR's own folders: sockets and crash logs. A private tmpfs over them keeps a host's FRR out of sight, and leaves no
+# file behind.
 RUNTIME = Path("/run/frr")
 PRIVATE = (RUNTIME, Path("/var/tmp/frr"))
 

@@ -1,8 +1,9 @@
-"""What a router's network namespace is told, as input for ``ip -batch``, ``tc -batch`` and ``nft -f``, and as sysctls. Pure text.
+"""What a router's network namespace is told, as text for ``ip -batch``, ``tc -batch``, ``nft -f`` and as sysctls.
 
-Priority. The kernels we run on may lack the schedulers one would think of first (prio, fq, netem); what every kernel has is
-pfifo_fast. As the child of a token bucket it serves its band 0 first, and band 0 is where ``skb->priority`` 7 goes. nft gives that
-priority to OSPF's packets and to the agents' frames as they leave the router that made them. Forwarded traffic passes no nft rule.
+Priority. The kernels we run on may lack the schedulers one would think of first (prio, fq, netem); what every kernel
+has is pfifo_fast. As the child of a token bucket it serves its band 0 first, and band 0 is where ``skb->priority`` 7
+goes. nft gives that priority to OSPF's packets and to the agents' frames as they leave the router that made them.
+Forwarded traffic passes no nft rule.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 
 from emulation.addresses import LINK_PREFIX
 
-# Longest wait behind data: 50 packets are 60 ms at 10 Mbit/s. Long enough that senders which tick together lose nothing.
+# Longest wait behind data: 50 packets are 60 ms at 10 Mbit/s. Long enough that senders which tick together lose
+# nothing.
 QUEUE_PACKETS = 50
 
-ETHERNET_BYTES = 14  # the header that the kernel's byte counters and token buckets include; there is no preamble in a veth
+ETHERNET_BYTES = 14  # the header that the kernel's byte counters and token buckets include; a veth has no preamble
 _MTU = 1500
 _BURST_S = 0.01
 
@@ -59,12 +61,12 @@ def sysctls(hash_seed: int) -> dict[str, str]:
 
 
 def veth_batch(pairs: Sequence[tuple[str, int, str, int]]) -> str:
-    """``ip`` batch that makes the links; a pair is (interface, pid of its namespace, other interface, pid of its namespace)."""
+    """Return the ``ip`` batch that makes the links, each given as (interface, pid, other interface, its pid)."""
     return "".join(f"link add name {a} netns {pa} type veth peer name {b} netns {pb}\n" for a, pa, b, pb in pairs)
 
 
 def ip_batch(loopback: str, ports: Sequence[Port]) -> str:
-    """``ip`` batch for one router: addresses, queue lengths, everything up."""
+    """Return the ``ip`` batch of one router: addresses, queue lengths, everything up."""
     lines = ["link set lo up", f"addr add {loopback}/32 dev lo"]
     for port in ports:
         lines.append(f"addr add {port.address}/{LINK_PREFIX} dev {port.interface}")
@@ -73,7 +75,7 @@ def ip_batch(loopback: str, ports: Sequence[Port]) -> str:
 
 
 def tc_batch(ports: Sequence[Port]) -> str:
-    """``tc`` batch for one router: a token bucket per interface and two priorities below it.
+    """Return the ``tc`` batch of one router: a token bucket per interface and two priorities below it.
 
     The bucket holds 10 ms of its rate, at least two frames: 0.1 % of an 8 s measurement at most.
     """
@@ -81,15 +83,14 @@ def tc_batch(ports: Sequence[Port]) -> str:
     for port in ports:
         frame = _MTU + ETHERNET_BYTES
         burst = max(2 * frame, round(port.rate / 8 * _BURST_S))
-        lines.append(
-            f"qdisc add dev {port.interface} root handle 1: tbf rate {round(port.rate)}bit burst {burst} limit {QUEUE_PACKETS * frame}"
-        )
+        bucket = f"rate {round(port.rate)}bit burst {burst} limit {QUEUE_PACKETS * frame}"
+        lines.append(f"qdisc add dev {port.interface} root handle 1: tbf {bucket}")
         lines.append(f"qdisc add dev {port.interface} parent 1:1 handle 10: pfifo_fast")
     return "\n".join(lines) + "\n"
 
 
 def nft_rules(ports: Sequence[Port], agent_port: int, sink_ports: tuple[int, int]) -> str:
-    """``nft`` rules for one router.
+    """Return the ``nft`` rules of one router.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def nft_rules(ports: Sequence[Port], agent_port: int, sink_ports: tuple[int, int
 
 
 def named_counters(listing: Mapping[str, object]) -> dict[int, tuple[int, int]]:
-    """Read ``nft -j list counters``: link index -> (frames, bytes of IP packets). Raises ValueError on another layout."""
+    """Read ``nft -j list counters``: link -> (frames, bytes of IP packets). Raises ValueError on another layout."""
     found: dict[int, tuple[int, int]] = {}
     items = listing.get("nftables")
     if not isinstance(items, list):

@@ -1,8 +1,8 @@
-"""The kernel's namespaces from Python 3.11: unshare, setns, mount and prctl through ctypes (the standard library has none yet).
+"""The kernel's namespaces from Python 3.11: unshare, setns, mount and prctl through ctypes.
 
-Entering a network namespace is a matter of the *thread*: `inside` moves the calling thread there and back, and whatever it opens or
-starts meanwhile (sockets, child processes, files below /proc/sys/net) belongs to that namespace for good. So one process can hold
-a socket in each router and no helper process is needed.
+Entering a network namespace is a matter of the *thread*: `inside` moves the calling thread there and back, and
+whatever it opens or starts meanwhile (sockets, child processes, files below /proc/sys/net) belongs to that namespace
+for good. So one process can hold a socket in each router and no helper process is needed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def unshare(flags: int) -> None:
 
 
 def setns(descriptor: int, kind: int = 0) -> None:
-    """Move the calling thread into the namespace that `descriptor` (an open /proc/PID/ns/... file) stands for. Raises OSError."""
+    """Move the calling thread into the namespace of `descriptor`, an open /proc/PID/ns/... file. Raises OSError."""
     _checked(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
 
 

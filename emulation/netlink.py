@@ -1,4 +1,4 @@
-"""Questions to the kernel over rtnetlink: routes, and drop counters of queues. One socket per router, no process at all.
+"""Questions to the kernel over rtnetlink: routes, and drop counters of queues. One socket per router, no process.
 
 The same facts come from ``ip -j route`` and ``tc -s qdisc``, at the price of a process per router and poll.
 Layouts: linux/netlink.h, linux/rtnetlink.h, linux/gen_stats.h.
@@ -59,7 +59,7 @@ class Netlink:
         self._socket.close()
 
     def host_routes(self) -> dict[str, frozenset[str]]:
-        """Return the kernel's unicast /32 routes of the main table: address -> names of the interfaces of all its next hops.
+        """Return the kernel's unicast /32 routes of the main table: address -> interfaces of all its next hops.
 
         Raises
         ------

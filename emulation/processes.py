@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -50,13 +51,17 @@ def run_in_each(jobs: Iterable[tuple[int, Sequence[str], str]], timeout_s: float
                 )
             running.append((command, process))
             assert process.stdin is not None
-            process.stdin.write(text)  # these batches fit into a pipe's 64 kB; longer ones are read as they come
-            process.stdin.close()
+            # A program that fails early closes its input; its exit code and message come below.
+            with suppress(BrokenPipeError):
+                process.stdin.write(text)
+                process.stdin.close()
             process.stdin = None
         for command, process in running:
             output, errors = process.communicate(timeout=timeout_s)
             if process.returncode != 0:
-                raise EmulationError(f"{' '.join(command)} failed with {process.returncode}: {errors.strip() or output}")
+                raise EmulationError(
+                    f"{' '.join(command)} failed with {process.returncode}: {errors.strip() or output}"
+                )
             outputs.append(output)
     finally:
         for _, process in running:

@@ -1,4 +1,4 @@
-"""Do the routers' kernels forward as the model says? Every router's routes to every other router's loopback, next hop by next hop."""
+"""Do the routers' kernels forward as the model says? Every route to every loopback, next hop by next hop."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RouteTable:
         return tables
 
     def compare(self, expected: Sequence[dict[str, frozenset[str]]]) -> tuple[int, int]:
-        """Return (routes that are exactly as expected, routes expected). A table that changes while it is read counts as wrong."""
+        """Return (routes exactly as expected, routes expected); a table that changes while read counts as wrong."""
         right = 0
         for kernel, wanted in zip(self.kernels, expected, strict=True):
             try:
