@@ -31,6 +31,8 @@ from routing.topology import Topology
 
 _TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
 _NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
+# Where an element may stand; elsewhere it would be missed. <data> stands in many places, and only two matter here.
+_PARENTS = {"key": "graphml", "graph": "graphml", "node": "graph", "edge": "graph", "default": "key"}
 # (latitude or y, longitude or x) of a node, the first pair that occurs in the file counts.
 _POSITION_KEYS = (("lat", "lon"), ("Latitude", "Longitude"), ("y", "x"))
 
@@ -171,22 +173,22 @@ class _Reader:
         if namespace not in ("", _NAMESPACE):
             name = ""  # somebody's extension (yEd draws with some): skipped, as is what stands in it
         self._open.append(name)
-        if len(self._open) == 1 and name != "graphml":
+        parent = self._open[-2] if len(self._open) > 1 else None
+        if parent is None and name != "graphml":
             self._fail(f"root element <{name or qualified}>, expected <graphml>")
+        if name in _PARENTS and parent != _PARENTS[name]:
+            self._fail(f"<{name}> in <{parent}>, expected it in <{_PARENTS[name]}> (nested graphs are not supported)")
         if name in ("key", "node", "edge"):
             self._owner = self._begin(name, attributes)
         elif name == "graph":
             self._graphs += 1
             if self._graphs > 1:
-                self._fail("another <graph>, expected one without nested graphs")
-            self._document.directed = attributes.get("edgedefault") != "undirected"
+                self._fail("another <graph>, expected only one")
+            self._document.directed = attributes.get("edgedefault") == "directed"
         elif name == "hyperedge":
             self._fail("<hyperedge>, expected edges between two nodes")
-        elif name == "data" and self._owner is not None and self._open[-2] in ("node", "edge"):
-            self._datum = self._attribute(attributes, "data", "key")
-            self._text.clear()
-        elif name == "default" and self._open[-2] == "key":
-            self._datum = "default"
+        elif name == "default" or (name == "data" and parent in ("node", "edge")):
+            self._datum = "default" if name == "default" else self._attribute(attributes, name, "key")
             self._text.clear()
 
     def _begin(self, name: str, attributes: dict[str, str]) -> _Element:

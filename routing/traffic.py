@@ -156,7 +156,9 @@ def save_traffic(path: str | os.PathLike[str], traffic: TrafficMatrix, topology:
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, stream]))
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed {seed}, expected 0..2**64-1")
+    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
 
 
 def _mean_demand(topology: Topology, level: float) -> float:
@@ -262,6 +264,8 @@ def _member(content: bytes) -> bytes:
             wanted = [name for name in ("demand.npy", "traffic.npy") if name in names] or names
             if not names or (len(names) > 1 and wanted is names):
                 raise InputError(f"holds {', '.join(names) or 'nothing'}, expected an array called demand or traffic")
+            if archive.getinfo(wanted[0]).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise InputError("compressed in a way that NumPy does not write")
             return archive.read(wanted[0])
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise InputError(f"not a readable .npz file: {error}") from error
@@ -271,7 +275,7 @@ def _read_npy(content: bytes, topology: Topology) -> NDArray[np.float64]:
     # Not np.load: on broken files it raises whatever its parser meets, or allocates what the header claims.
     header = re.match(
         rb"\x93NUMPY[\x01-\x03]\x00..(?:\x00\x00)?\{'descr': '([<>|=](?:f[248]|[iu][1248]))', "
-        rb"'fortran_order': (True|False), 'shape': \(([\d, ]*)\), \} *\n",
+        rb"'fortran_order': (True|False), 'shape': \(([\d, ]{0,60})\), \} *\n",
         content,
         re.DOTALL,
     )
