@@ -1,0 +1,203 @@
+"""One episode: T steps on one (topology, traffic matrix), each raising the weight of the link that the policy sampled.
+
+`Episode` is the state of the whole network that every router keeps for itself; `run_episode` is the central engine: one process
+that decides what the routers would decide together, bit for bit. As a command, without any agents:
+
+    python -m policy.episode gbn --traffic uniform --seed 1
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from policy import features as kernels
+from policy.checkpoint import Checkpoint
+from policy.features import FEATURE_SETS, NEVER, NUMBERS, RECENCY
+from policy.mpnn import Network
+from policy.sampling import choose, quantise, scores
+from routing.state import MAX_WEIGHT, RoutingState
+from routing.topology import Topology
+from routing.traffic import TrafficMatrix
+
+_STEPS = {"nsfnet": 100, "gbn": 150, "geant2": 200}  # paper 003, V-A
+
+
+def default_steps(topology: Topology) -> int:
+    """T: 100 for nsfnet, 150 for gbn, 200 for geant2 (paper 003), else floor(2.75 L) (its successor)."""
+    return _STEPS.get(topology.name.lower(), 11 * topology.num_links // 4)
+
+
+class Episode:
+    """The global state during an episode; the same history gives the same bits on every router.
+
+    Parameters
+    ----------
+    topology, traffic
+        The problem.
+    start_weights : (L,) integers, 1..65535
+        Weights before the first step.
+    steps
+        T, the intended length (agents see how much of it is over).
+    features
+        Name in `policy.features.FEATURE_SETS`.
+    ecmp
+        As in `RoutingState`.
+
+    Attributes
+    ----------
+    routing : RoutingState
+    step : decisions taken so far
+    mlu : now
+    best_mlu, best_step, best_weights : of the best state so far, the start (step 0) included; the first of equals
+
+    Raises
+    ------
+    InputError : traffic or weights do not fit the topology
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        traffic: TrafficMatrix,
+        start_weights: ArrayLike,
+        steps: int,
+        features: str,
+        *,
+        ecmp: bool = True,
+    ) -> None:
+        self.topology = topology
+        self.steps = steps
+        self.routing = RoutingState(topology, traffic, start_weights, ecmp=ecmp)
+        self.step = 0
+        self._features = features
+        self._num_features = len(FEATURE_SETS[features])
+        self._capacity = topology.capacity / self.routing.quantum
+        self._log_capacity = kernels.log_capacity(topology.capacity)
+        self._chosen_at = np.full(topology.num_links, NEVER, dtype=np.int64)
+        self._chosen = np.zeros(topology.num_links, dtype=np.int64)
+        self._relative = np.zeros(topology.num_links)
+        self._change = np.zeros(topology.num_links)
+        self._numbers = np.zeros(NUMBERS)
+        self._observe()
+        self._change[:] = 0.0
+        self.best_step = 0
+        self.best_mlu = self._numbers[kernels.BEST_MLU] = self.mlu
+        self.best_weights = self.routing.weights.copy()
+
+    def _observe(self) -> None:
+        routing, numbers = self.routing, self._numbers
+        kernels.observe(routing.load, self._capacity, routing.weights, self._relative, self._change, numbers)
+        numbers[kernels.TIME] = self.step / self.steps if self.steps else 0.0
+        self.mlu = float(numbers[kernels.MLU])
+
+    def features(self, links: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the features (n, F) of `links` (n,) int32 for the next decision."""
+        routing = self.routing
+        out = np.empty((len(links), self._num_features), dtype=np.float32)
+        if self._features == "paper":
+            kernels.paper_features(links, routing.weights, routing.load, self._capacity, out)
+        else:
+            kernels.default_features(
+                links, routing.weights, self._relative, self._change, self._log_capacity, self._chosen_at, self._chosen,
+                routing.shifted_shares(links), self.step, self._numbers, RECENCY, out,
+            )  # fmt: skip
+        return out
+
+    def apply(self, links: Sequence[int]) -> float:
+        """Raise each link's weight by one, count the step and return the new MLU.
+
+        A weight of 65535 stays. ValueError for a link that does not exist.
+        """
+        for link in links:
+            if not 0 <= link < self.topology.num_links:
+                raise ValueError(f"link {link}, expected 0..{self.topology.num_links - 1}")
+            if self.routing.weights[link] < MAX_WEIGHT:
+                self.routing.increment(link)
+            self._chosen_at[link] = self.step
+            self._chosen[link] += 1
+        self.step += 1
+        self._observe()
+        if self.mlu < self.best_mlu:
+            self.best_step = self.step
+            self.best_mlu = self._numbers[kernels.BEST_MLU] = self.mlu
+            self.best_weights = self.routing.weights.copy()
+        return self.mlu
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeTrace:
+    """What an episode did.
+
+    actions : (T, n) int32, the links chosen in each step, best score first
+    scores : (T, n) int64, their scores
+    mlu : (T+1,) float64, before the first step and after each
+    best_step : 0..T, of the lowest MLU (the first of equals)
+    best_weights, weights : (L,) int64, of the best step and of the last
+    """
+
+    actions: NDArray[np.int32]
+    scores: NDArray[np.int64]
+    mlu: NDArray[np.float64]
+    best_step: int
+    best_weights: NDArray[np.int64]
+    weights: NDArray[np.int64]
+
+    @property
+    def best_mlu(self) -> float:
+        """The lowest MLU, the start included."""
+        return float(self.mlu[self.best_step])
+
+
+def run_episode(
+    topology: Topology,
+    traffic: TrafficMatrix,
+    start_weights: ArrayLike,
+    checkpoint: Checkpoint,
+    *,
+    steps: int,
+    seed: int,
+    episode: int = 0,
+    temperature: float | None = None,
+    increments: int = 1,
+    ecmp: bool = True,
+) -> EpisodeTrace:
+    """Run an episode centrally: the same decisions as the routers' for the same arguments.
+
+    Parameters
+    ----------
+    steps : T
+    seed : 0..2**64-1
+    episode : number of the episode; each has noise of its own
+    temperature : divides the logits; default: the checkpoint's
+    increments : links per step, sampled without replacement
+
+    Raises
+    ------
+    InputError : traffic or weights do not fit the topology
+    NonFiniteLogit : the network computed NaN or infinity
+    """
+    network = Network(checkpoint.preset, checkpoint.parameters)
+    temperature = checkpoint.temperature if temperature is None else temperature
+    state = Episode(topology, traffic, start_weights, steps, checkpoint.preset.features, ecmp=ecmp)
+    links = np.arange(topology.num_links, dtype=np.int32)
+    actions = np.zeros((steps, min(increments, len(links))), dtype=np.int32)
+    scored = np.zeros(actions.shape, dtype=np.int64)
+    mlu = np.zeros(steps + 1)
+    mlu[0] = state.mlu
+    for step in range(steps):
+        logits = quantise(network.logits(topology, state.features(links)), temperature)
+        chosen = choose(scores(logits, links, seed, episode, step), links, increments)
+        scored[step], actions[step] = zip(*chosen, strict=True)
+        mlu[step + 1] = state.apply([link for _, link in chosen])
+    return EpisodeTrace(actions, scored, mlu, state.best_step, state.best_weights, state.routing.weights)
+
+
+if __name__ == "__main__":
+    from policy.command import main
+
+    sys.exit(main())
