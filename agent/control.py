@@ -8,7 +8,7 @@ topic                          who publishes          what
 ``start``                      coordinator            `Start`: run an episode with this traffic matrix
 ``cancel``                     coordinator            `Cancel`: end the episode, costs stay as they are
 ``agents/<router>/status``     each agent, retained   `Status`; the broker publishes an offline one as its will
-``agents/<router>/result``     each agent             `Result`: how its episode ended
+``agents/<router>/result``     each agent, retained   `Result`: how its newest episode ended
 ``progress``                   the root of the tree   `Progress`: one step
 =============================  =====================  ==========================================================
 
@@ -77,7 +77,18 @@ class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An agent's presence: `ready` means that all its neighbours' agents have answered it."""
+    """An agent's presence.
+
+    Attributes
+    ----------
+    router : its name
+    online : False in the last will and in a goodbye
+    ready : all its neighbours' agents have answered it
+    waiting_for : the neighbours that have not
+    episode : the newest episode whose `Start` has reached it;
+        the coordinator sends a missed `Start` again, and its next episode has a greater number
+    topology, checkpoint : what the agent runs with, as in `Start`; empty if unknown
+    """
 
     router: Name
     online: bool
@@ -116,8 +127,9 @@ class LinkCounters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one router's episode ended.
 
-    `committed`: the best weights are live; `kept`: no state was better than the live one by the margin; `aborted`: `reason` says why, costs stay.
-    Only the root of the tree sends the trace (`links`, `mlu`, `best_weights`), which is the same everywhere if the digests agree.
+    `committed`: the best weights are live; `kept`: no state was better than the live one by the margin; `aborted`:
+    `reason` says why, costs stay. Only the root of the tree sends the trace (`links`, `mlu`, `best_weights`), which
+    is the same everywhere if the digests agree.
     """
 
     router: Name
