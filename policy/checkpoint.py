@@ -80,7 +80,9 @@ def make_checkpoint(
     odd = sorted(parameters.keys() ^ shapes.keys())
     if odd:
         kind = "an unknown" if odd[0] in parameters else "no"
-        raise InputError(f"has {kind} parameter {odd[0]!r}, expected {len(shapes)} parameters of preset {preset.name!r}")
+        raise InputError(
+            f"has {kind} parameter {odd[0]!r}, expected {len(shapes)} parameters of preset {preset.name!r}"
+        )
     for name, shape in shapes.items():
         array = parameters[name]
         if array.dtype != np.float32 or array.shape != shape:
@@ -103,7 +105,7 @@ def save_checkpoint(
     parameters: Mapping[str, NDArray[np.float32]],
     metadata: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint atomically: whoever reads `path` sees the old file or the whole new one. Returns what it wrote."""
+    """Write a checkpoint atomically, so that readers of `path` see the old file or the whole new one; return it."""
     checkpoint = make_checkpoint(preset, parameters, metadata)
     notes = {**checkpoint.metadata, "format": FORMAT, "preset": preset.to_json()}
     content = save(checkpoint.parameters, notes)
@@ -125,8 +127,8 @@ def save_checkpoint(
 def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint: a name in ``policy/pretrained/`` or the path of a file.
 
-    Raises InputError, naming the file and what was expected: not there, not safetensors, another format, an unknown preset,
-    parameters that are missing, of another shape, or not finite.
+    Raises InputError, naming the file and what was expected: not there, not safetensors, another format, an unknown
+    preset, parameters that are missing, of another shape, or not finite.
     """
     path = _resolve(name_or_path)
     try:
@@ -154,9 +156,9 @@ def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Checkpoint:
 def random_parameters(preset: Preset, seed: int) -> dict[str, NDArray[np.float32]]:
     """Draw parameters of an untrained network, the same on every machine.
 
-    Uniform with the variance that keeps a signal's size (He et al. 2015 for leaky ReLU, Glorot and Bengio 2010 for tanh),
-    biases zero; the last readout layer a hundredth of that and `skip` 3, so that an untrained `default` policy samples links in
-    proportion to exp(3 u / max u).
+    Uniform with the variance that keeps a signal's size (He et al. 2015 for leaky ReLU, Glorot and Bengio 2010 for
+    tanh), biases zero; the last readout layer a hundredth of that and `skip` 3, so that an untrained `default` policy
+    samples links in proportion to exp(3 u / max u).
     """
     generator = np.random.Generator(np.random.Philox(key=seed))
     gain = 6.0 if preset.activation == "leaky_relu" else 3.0

@@ -1,7 +1,7 @@
 """One episode: T steps on one (topology, traffic matrix), each raising the weight of the link that the policy sampled.
 
-`Episode` is the state of the whole network that every router keeps for itself; `run_episode` is the central engine: one process
-that decides what the routers would decide together, bit for bit. As a command, without any agents:
+`Episode` is the state of the whole network that every router keeps for itself; `run_episode` is the central engine: one
+process that decides what the routers would decide together, bit for bit. As a command, without any agents:
 
     python -m policy.episode gbn --traffic uniform --seed 1
 """

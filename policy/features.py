@@ -1,7 +1,7 @@
-"""What a link agent sees: named feature sets, computed by each router for its own links from its copy of the global state.
+"""What a link agent sees: named feature sets, computed for any links from a router's copy of the global state.
 
-`default` has no scale: multiplying all traffic, capacities or weights leaves it (nearly) unchanged, so that one checkpoint serves
-networks of other sizes and units. With u the utilization, U its maximum over the links, w the weight:
+`default` has no scale: multiplying all traffic, capacities or weights leaves it (nearly) unchanged, so that one
+checkpoint serves networks of other sizes and units. With u the utilization, U its maximum over the links, w the weight:
 
 | column | value |
 |---|---|
@@ -20,8 +20,9 @@ networks of other sizes and units. With u the utilization, U its maximum over th
 
 `paper` is that of paper 003: u and w / 12.
 
-The numbers of the whole network (maxima, means) are summed over all links in ascending order, so they are the same whichever links
-are asked for. Everything is float64 arithmetic without a math library (`policy.portable`), rounded to float32 once.
+The numbers of the whole network (maxima, means) are summed over all links in ascending order, so they are the same
+whichever links are asked for. Everything is float64 arithmetic without a math library (`policy.portable`), rounded to
+float32 once.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def default_features(
 ) -> None:
     """Write the `default` features (n, 12) of `links` (n,) before step `step`.
 
-    shares : (n,), of these links; chosen_at : (L,) step in which a link was chosen last, or NEVER; chosen : (L,) how often
+    shares : (n,), of these links; chosen_at : (L,) step in which a link was chosen last, or NEVER; chosen : (L,) how
+    often
     recency : `RECENCY`; all else : (L,) as in `observe`
     """
     log_mlu = 0.0

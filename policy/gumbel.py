@@ -1,9 +1,9 @@
 """The stored table behind the Gumbel noise: ``-log(-log(u))`` as integers, the same on every machine.
 
-The table is two-sided. Toward each end of (0, 1) lie `DEPTH` octaves: octave z of the lower end holds u from 2**-(z+2) to 2**-(z+1),
-that of the upper end 1 - u in the same range. Each octave is cut into 2**`SEGMENT_BITS` equal segments; the table has their
-borders, in units of 2**-24 nat. Between two borders linear interpolation is wrong by at most 3.1e-5 nat. The upper end reaches to
-34 nats; the highest noise of 10**4 links over 10**4 steps is about 18.
+The table is two-sided. Toward each end of (0, 1) lie `DEPTH` octaves: octave z of the lower end holds u from 2**-(z+2)
+to 2**-(z+1), that of the upper end 1 - u in the same range. Each octave is cut into 2**`SEGMENT_BITS` equal segments;
+the table has their borders, in units of 2**-24 nat. Between two borders linear interpolation is wrong by at most 3.1e-5
+nat. The upper end reaches to 34 nats; the highest noise of 10**4 links over 10**4 steps is about 18.
 
 ``python -m policy.gumbel`` writes `gumbel.npy` anew; a test computes it again and compares.
 """
@@ -27,7 +27,7 @@ DIGEST = "373cd8e367fc5774"
 
 
 def table() -> NDArray[np.int32]:
-    """Read the stored table: (2 * DEPTH * (2**SEGMENT_BITS + 1),) int32, lower end first, octaves from the middle outward."""
+    """Read the stored table, (2 * DEPTH * (2**SEGMENT_BITS + 1),) int32: lower end first, octaves from the middle."""
     values: NDArray[np.int32] = np.load(FILE, allow_pickle=False).astype(np.int32)
     if digest(values) != DIGEST:
         raise RuntimeError(f"{FILE} is damaged: its digest is not {DIGEST}")

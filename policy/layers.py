@@ -1,8 +1,8 @@
 """Kernels of the message-passing network: every number is made by a fixed sequence of float32 operations.
 
-Arrays stand with links (or adjacencies) as their last axis, so that the compiler vectorises over links: each output unit of each
-link is still `bias + w0 x0 + w1 x1 + ...` from left to right. The result for a link therefore does not depend on which other
-links are computed with it, nor on the width of a CPU's vectors.
+Arrays stand with links (or adjacencies) as their last axis, so that the compiler vectorises over links: each output
+unit of each link is still `bias + w0 x0 + w1 x1 + ...` from left to right. The result for a link therefore does not
+depend on which other links are computed with it, nor on the width of a CPU's vectors.
 
 | symbol | shape | meaning |
 |---|---|---|
@@ -54,7 +54,7 @@ def _dense(
     out: Float32,
     lanes: int,
 ) -> None:
-    """Write into `out` (fan_out, lanes) the products of x (fan_in, lanes), on top of nothing, of the bias or of `out`."""
+    """Write products of x (fan_in, lanes) into `out` (fan_out, lanes), on top of nothing, the bias or `out`."""
     for o in range(fan_out):
         if start != _ADD:
             value = flat[bias + o] if start == _FROM_BIAS else np.float32(0.0)
@@ -89,9 +89,17 @@ def _activate(kind: int, values: Float32, rows: int, lanes: int) -> None:
 
 @njit("f4[:, ::1](f4[::1], i8[::1], i8, i8, b1, f4[:, ::1], f4[:, ::1], f4[:, ::1], i8)")
 def _layers(
-    flat: Float32, plan: Int64, begin: int, end: int, activate_last: bool, x: Float32, one: Float32, two: Float32, lanes: int
+    flat: Float32,
+    plan: Int64,
+    begin: int,
+    end: int,
+    activate_last: bool,
+    x: Float32,
+    one: Float32,
+    two: Float32,
+    lanes: int,
 ) -> Float32:
-    """Send x (.., lanes) through the layers begin..end-1, using two buffers in turns (x may be `two`); return the last one."""
+    """Send x (.., lanes) through layers begin..end-1 with two buffers in turns (x may be `two`); return the last."""
     for layer in range(begin, end):
         at = RECORDS + RECORD * layer
         fan_in, fan_out = plan[at + IN], plan[at + OUT]
@@ -105,7 +113,7 @@ def _layers(
 
 @njit("void(i8, f4[:, ::1], i8[::1], i8, i8, i8, f4[:, ::1])")
 def _aggregate(kind: int, messages: Float32, first: Int64, begin: int, end: int, size: int, out: Float32) -> None:
-    """Reduce the messages (size, ..) of the receivers begin..end-1, senders ascending, into `out`; no sender gives zeros."""
+    """Reduce messages (size, ..) to receivers begin..end-1, senders ascending, into `out`; no sender gives zeros."""
     base = first[begin]
     for o in range(size):
         for r in range(begin, end):

@@ -5,14 +5,15 @@
               h[l] = half(update(h[l], M[l]) + h[l] if residual)
     logit[l] = readout(h[l]) + skip * x[l, 0]
 
-`half` rounds to float16, because that is what travels between routers: what is sent is what is used. Link j->k hears every link
-i->j, its own reverse included. All arithmetic is float32 in a fixed order (`policy.layers`), so a router that computes its own
-links and an engine that computes all of them get the same bits.
+`half` rounds to float16, because that is what travels between routers: what is sent is what is used. Link j->k hears
+every link i->j, its own reverse included. All arithmetic is float32 in a fixed order (`policy.layers`), so a router
+that computes its own links and an engine that computes all of them get the same bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -172,7 +173,7 @@ def _plan(preset: Preset) -> Int64:
     offset = 0
     for part in sizes.values():
         starts.append(len(records) // layers.RECORD)
-        for fan_in, fan_out in zip(part, part[1:], strict=False):
+        for fan_in, fan_out in pairwise(part):
             bias = offset + fan_in * fan_out
             records += [fan_in, fan_out, offset, bias]
             offset = bias + fan_out

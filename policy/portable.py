@@ -1,8 +1,8 @@
 """Elementary functions that give the same bits on every CPU.
 
-A math library's log and tanh differ between CPUs and versions in the last bit. These are made of IEEE 754 addition, multiplication
-and division, comparisons and integer operations only, in a fixed order; numba is told neither to reassociate nor to contract
-(`routing.jit`), so the compiler may vectorise them but not change their result.
+A math library's log and tanh differ between CPUs and versions in the last bit. These are made of IEEE 754 addition,
+multiplication and division, comparisons and integer operations only, in a fixed order; numba is told neither to
+reassociate nor to contract (`routing.jit`), so the compiler may vectorise them but not change their result.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _ONE = np.uint32(1)
 def log(x: float) -> float:
     """Natural logarithm of a normal positive float64, relative error below 1e-15 away from 1; anything else gives NaN.
 
-    x = 2**e m with m in [sqrt(1/2), sqrt(2)); log m = 2 artanh s with s = (m - 1) / (m + 1), by its power series to s**19.
+    x = 2**e m with m in [sqrt(1/2), sqrt(2)); log m = 2 artanh s with s = (m - 1) / (m + 1), by its power series to
+    s**19.
     """
     if not (x >= 2.2250738585072014e-308 and x <= 1.7976931348623157e308):
         return np.nan
@@ -58,7 +59,7 @@ def log(x: float) -> float:
 
 
 @njit("f4(f4)", inline=True)
-def tanh(x: float) -> float:
+def tanh(x: np.float32) -> np.float32:
     """Hyperbolic tangent of a float32, relative error below 1e-6, never beyond +-1; NaN stays NaN.
 
     Lambert's continued fraction, cut after x**2/13, at x/4, then twice tanh 2y = 2 tanh y / (1 + tanh(y)**2).
@@ -78,7 +79,7 @@ def tanh(x: float) -> float:
 
 
 @njit("f4(f4)", inline=True)
-def half(x: float) -> float:
+def half(x: np.float32) -> np.float32:
     """Round a float32 to the nearest float16 value (ties to even), saturating at +-65504; NaN stays NaN."""
     bits = np.float32(x).view(np.uint32)
     magnitude = bits & _MAGNITUDE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 from policy.features import FEATURE_SETS
@@ -18,9 +19,9 @@ LEAKY_SLOPE = 0.01  # of leaky_relu below zero, torch's default
 class Preset:
     """One message-passing network (paper 003, Algorithm 1).
 
-    Layer tuples hold the *output* size of each layer; input sizes follow: encode F, message 2 D (sender first, then receiver),
-    update D + M where M is the last message size (D + 2 M for minmax: receiver, minima, maxima), readout D. The activation follows
-    every layer but the last of the readout.
+    Layer tuples hold the *output* size of each layer; input sizes follow: encode F, message 2 D (sender first, then
+    receiver), update D + M where M is the last message size (D + 2 M for minmax: receiver, minima, maxima), readout D.
+    The activation follows every layer but the last of the readout.
 
     name : what the user calls it
     features : key of `policy.features.FEATURE_SETS`; F columns
@@ -58,10 +59,16 @@ class Preset:
         layers = self.encode + self.message + self.update + self.readout
         if not self.message or self.hidden < 1 or self.rounds < 0 or any(size < 1 for size in layers):
             raise ValueError("expected a message layer, layers of at least one unit and at least zero rounds")
-        if self.encode[-1:] not in ((), (self.hidden,)) or self.update[-1:] != (self.hidden,) or self.readout[-1:] != (1,):
+        if (
+            self.encode[-1:] not in ((), (self.hidden,))
+            or self.update[-1:] != (self.hidden,)
+            or self.readout[-1:] != (1,)
+        ):
             raise ValueError(f"expected encode and update to end with {self.hidden} units and readout with 1")
         if not self.encode and self.num_features > self.hidden:
-            raise ValueError(f"{self.num_features} features do not fit into {self.hidden} hidden units without encode layers")
+            raise ValueError(
+                f"{self.num_features} features do not fit into {self.hidden} hidden units without encode layers"
+            )
 
     @property
     def num_features(self) -> int:
@@ -88,10 +95,10 @@ class Preset:
         }
 
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every parameter, all float32: ``message.0.weight`` (out, in), ``message.0.bias`` (out,), ..., ``skip`` (1,)."""
+        """Shape of every parameter: ``message.0.weight`` (out, in), ``message.0.bias`` (out,), ..., ``skip`` (1,)."""
         shapes: dict[str, tuple[int, ...]] = {}
         for part, sizes in self.layer_sizes().items():
-            for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
                 shapes[f"{part}.{i}.weight"] = (fan_out, fan_in)
                 shapes[f"{part}.{i}.bias"] = (fan_out,)
         if self.skip:

@@ -1,17 +1,17 @@
 """All routers draw the same link: Gumbel-max over integers.
 
-The owner of a link quantises its logit once, to q[l] in units of 2**-16 nat; from there on only integers travel and no router
-computes with floats. For one step everybody evaluates
+The owner of a link quantises its logit once, to q[l] in units of 2**-16 nat; from there on only integers travel and no
+router computes with floats. For one step everybody evaluates
 
     score[l] = q[l] + g(seed, episode, step, l)
 
-where g is Gumbel noise: the link with the highest score is a sample of softmax(q) (Gumbel 1954; Maddison et al. 2014), and the
-n highest are n samples without replacement. The highest of the highest is the highest: routers may pass on their best candidates
-instead of all scores, in any grouping.
+where g is Gumbel noise: the link with the highest score is a sample of softmax(q) (Gumbel 1954; Maddison et al. 2014),
+and the n highest are n samples without replacement. The highest of the highest is the highest: routers may pass on
+their best candidates instead of all scores, in any grouping.
 
-The noise of a link needs no state: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") encrypts the
-counter (link, step, episode, 0) under the key `seed`. Of the 128 bits, 64 make a uniform number u; g = -log(-log(u)) comes from a
-stored integer table (`policy.gumbel`), not from a math library.
+The noise of a link needs no state: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")
+encrypts the counter (link, step, episode, 0) under the key `seed`. Of the 128 bits, 64 make a uniform number u; g =
+-log(-log(u)) comes from a stored integer table (`policy.gumbel`), not from a math library.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def quantise_into(logits: NDArray[np.float32], temperature: float, quantised: ND
 
 
 @njit("UniTuple(u8, 4)(u8, u8, u8, u8, u8, u8)", inline=True)
-def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:
+def philox(
+    c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
     """Encrypt four 32-bit words under two, all held in uint64: Philox4x32 with 10 rounds."""
     for _ in range(10):
         p0 = _M0 * c0
@@ -99,15 +101,16 @@ def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, i
 
 
 @njit("i8(u8, i4[::1])", inline=True)
-def gumbel(uniform: int, values: NDArray[np.int32]) -> int:
+def gumbel(uniform: np.uint64, values: NDArray[np.int32]) -> np.int64:
     """Return -log(-log(u)) in units of 2**-16 nat for u = (uniform + 1/2) / 2**64, from the table.
 
-    Both ends of (0, 1) have octaves: the top bit says which end, the leading zeros of the distance to it which octave, the next
-    bits which segment of it; the rest interpolates.
+    Both ends of (0, 1) have octaves: the top bit says which end, the leading zeros of the distance to it which octave,
+    the next bits which segment of it; the rest interpolates.
     """
     upper = (uniform >> _TOP) != np.uint64(0)
     distance = ~uniform if upper else uniform  # from the nearer end, in units of 2**-64, below 2**63
-    # 53 bits become a float64 exactly: its exponent counts the leading zeros, its mantissa has the bits that follow the first one.
+    # 53 bits become a float64 exactly: its exponent counts the leading zeros, its mantissa has the bits that follow the
+    # first one.
     bits = np.float64(np.int64(distance >> np.uint64(10))).view(np.int64)
     zeros = np.int64(1023 + 52) - (bits >> np.int64(52))
     segment = (bits >> np.int64(52 - SEGMENT_BITS)) & np.int64((1 << SEGMENT_BITS) - 1)
@@ -126,10 +129,10 @@ def gumbel(uniform: int, values: NDArray[np.int32]) -> int:
 def score_into(
     quantised: NDArray[np.int64],
     links: NDArray[np.int32],
-    seed_low: int,
-    seed_high: int,
-    episode: int,
-    step: int,
+    seed_low: np.uint64,
+    seed_high: np.uint64,
+    episode: np.uint64,
+    step: np.uint64,
     values: NDArray[np.int32],
     out: NDArray[np.int64],
 ) -> None:
@@ -139,7 +142,9 @@ def score_into(
         out[i] = quantised[i] + gumbel((high << _WORD) | low, values)
 
 
-def scores(quantised: NDArray[np.int64], links: NDArray[np.int32], seed: int, episode: int, step: int) -> NDArray[np.int64]:
+def scores(
+    quantised: NDArray[np.int64], links: NDArray[np.int32], seed: int, episode: int, step: int
+) -> NDArray[np.int64]:
     """Return the scores (n,) int64 of some links at one step.
 
     quantised : (n,) int64, from `quantise`
@@ -149,7 +154,8 @@ def scores(quantised: NDArray[np.int64], links: NDArray[np.int32], seed: int, ep
     if not (0 <= seed < 1 << 64 and 0 <= episode < 1 << 32 and 0 <= step < 1 << 32):
         raise ValueError(f"seed {seed}, episode {episode}, step {step}: expected 64, 32 and 32 bits")
     out = np.empty(len(links), dtype=np.int64)
-    score_into(quantised, links, seed & 0xFFFFFFFF, seed >> 32, episode, step, _TABLE, out)
+    counter = np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32), np.uint64(episode), np.uint64(step)
+    score_into(quantised, links, *counter, _TABLE, out)
     return out
 
 
