@@ -118,12 +118,13 @@ def test_inputs_round_trip(num_nodes: int, seed: int, geographic: bool) -> None:
     """Arrays come back with the same bits: a replay must see what the decisions saw."""
     rng = np.random.default_rng(seed)
     links = np.array([(a, b) for a in range(num_nodes) for b in range(num_nodes) if a != b], dtype=np.int32)
-    weights = [rng.integers(1, 65536, len(links)) for _ in range(3)]
+    live, start, best = (rng.integers(1, 65536, len(links)) for _ in range(3))
     positions = rng.normal(size=(num_nodes, 2))
     positions[0] = np.nan
     traffic = rng.uniform(size=(num_nodes, num_nodes)) * (1 - np.eye(num_nodes))
     names = tuple(f"r{n}é" for n in range(num_nodes))
-    written = inputs.Inputs(names, positions, links, rng.uniform(1, 9, len(links)), traffic, *weights, geographic)
+    capacity = rng.uniform(1, 9, len(links))
+    written = inputs.Inputs(names, positions, links, capacity, traffic, live, start, best, geographic)
     with tempfile.TemporaryDirectory() as made:
         inputs.write_inputs(Path(made), written)
         read = inputs.read_inputs(Path(made))
@@ -142,7 +143,7 @@ def test_writers_refuse_what_readers_would(tmp_path: Path, value: float) -> None
         results.write_summary(tmp_path, bad)
     with pytest.raises(ValueError):
         results.write_steps(tmp_path, [0], [value])
-    row = results.LinkRow(
+    row = records.LinkRow(
         link=0,
         src="a",
         dst="b",

@@ -1,0 +1,177 @@
+"""The network map: every directed link coloured by utilization, before and after side by side.
+
+The two directions between neighbours lie beside each other like the lanes of a road, traffic keeping to the right, each
+ending in half an arrowhead. Colour and width both say how loaded a lane is; a lane above capacity is violet and dashed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emulation.atomic import write_atomic
+from emulation.layout import directions, place_nodes
+from emulation.lettering import Lettering
+from emulation.svg import (
+    BASE_STYLE,
+    BINS,
+    Scheme,
+    colour,
+    element,
+    line,
+    picture,
+    style,
+    text,
+    title,
+    utilization_class,
+)
+
+WIDTH = 1120.0
+_PANEL = 544.0
+_MARGIN = 46.0
+_LABELLED_NODES = 70
+
+
+@dataclass(frozen=True)
+class MapData:
+    """What a map shows.
+
+    Parameters
+    ----------
+    nodes : N names
+    positions : (N, 2) float64, lon/lat or x/y; NaN: the layout follows the graph
+    links : (L, 2) int32, node indices (src, dst)
+    before, after : (L,) float64, utilization as a fraction
+    weight_before, weight_after : (L,) int64
+    geographic : whether `positions` are degrees
+    source : where the utilization comes from, "measured" or "predicted"
+    """
+
+    nodes: Sequence[str]
+    positions: NDArray[np.float64]
+    links: NDArray[np.int32]
+    before: NDArray[np.float64]
+    after: NDArray[np.float64]
+    weight_before: NDArray[np.int64]
+    weight_after: NDArray[np.int64]
+    geographic: bool = True
+    source: str = "predicted"
+
+
+def save_map(path: Path, data: MapData, scheme: Scheme = "light") -> None:
+    """Write the picture of `draw_maps` as a stand-alone SVG file with a background, as a README needs it."""
+    write_atomic(path, draw_maps(data, scheme).encode())
+
+
+def draw_maps(data: MapData, scheme: Scheme | None = None) -> str:
+    """Return both maps and their legend as one ``<svg>``; with a `scheme` it brings its colours and a background."""
+    gap = 48.0 if len(data.nodes) <= 30 else 28.0 if len(data.nodes) <= _LABELLED_NODES else 8.0
+    points = place_nodes(
+        data.positions, data.links, geographic=data.geographic, width=_PANEL - 2 * _MARGIN, max_height=480, gap=gap
+    ) + np.array([_MARGIN, 74.0])
+    height = float(points[:, 1].max(initial=74.0)) + 84.0
+    content = []
+    if scheme is not None:
+        content.append(element("rect", width=WIDTH, height=height, fill=colour("surface", scheme)))
+    for x, caption, utilization in ((0.0, "Before", data.before), (WIDTH - _PANEL, "After", data.after)):
+        peak = float(utilization.max(initial=0.0))
+        heading = text(0, 20, caption, "t bold", 17) + text(0, 39, f"MLU {peak:.3f} {data.source}", "muted", 13)
+        panel = _draw_panel(data, points, utilization, show_changes=caption == "After")
+        content.append(element("g", heading, panel, transform=f"translate({x:.0f} 0)"))
+    content.append(_legend(WIDTH / 2, height - 20))
+    css = "" if scheme is None else BASE_STYLE + style(scheme)
+    return picture(WIDTH, height, "Network map, links coloured by utilization, before and after", content, css)
+
+
+def _draw_panel(
+    data: MapData, points: NDArray[np.float64], utilization: NDArray[np.float64], *, show_changes: bool
+) -> str:
+    """Return one map: lanes from the least loaded to the most, then nodes, then words."""
+    num_nodes = len(data.nodes)
+    radius = 6.5 if num_nodes <= 30 else 4.5 if num_nodes <= 100 else 2.5
+    widest = 7.0 if num_nodes <= 30 else 4.0 if num_nodes <= 100 else 2.0
+    shapes = []
+    order = np.argsort(utilization, kind="stable").tolist()
+    for n in order:
+        src, dst = data.links[n].tolist()
+        old, new = int(data.weight_before[n]), int(data.weight_after[n])
+        words = f"{data.nodes[src]} → {data.nodes[dst]}: {utilization[n]:.1%} of capacity, weight "
+        words += f"{old} → {new}" if show_changes and old != new else f"{new if show_changes else old}"
+        marked = " peak" if n == order[-1] else ""
+        shapes.append(_lane(points[src], points[dst], float(utilization[n]), radius, widest, words, marked))
+    shapes += [
+        element("circle", title(name), cx=x, cy=y, r=radius, class_="node", stroke_width=1.6)
+        for name, (x, y) in zip(data.nodes, points.tolist(), strict=True)
+    ]
+    lettering = Lettering(points, data.links, radius, _PANEL)
+    if order:
+        shapes.append(_callout(lettering, order[-1], float(utilization[order[-1]]), widest))
+    if num_nodes <= _LABELLED_NODES:
+        shapes += [lettering.name_node(n, name) for n, name in enumerate(data.nodes)]
+    return "".join(shapes)
+
+
+def _lane(
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    utilization: float,
+    radius: float,
+    widest: float,
+    words: str,
+    marked: str = "",
+) -> str:
+    """Return one direction of a link: a band on its right-hand side whose end is half an arrowhead."""
+    along, right = directions(start, end)
+    width = 1.2 + (widest - 1.2) * min(utilization, 1.0)
+    head = 6.0 + width
+    inner = 0.7 * right
+    first, last = start + along * (radius - 1), end - along * (radius + 1.5)
+    corners = (
+        first + inner,
+        first + inner + width * right,
+        last - head * along + inner + width * right,
+        last - head * along + inner + (width + 2.6) * right,
+        last + inner,
+    )
+    shape = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    band = element("polygon", title(words), points=shape, class_=utilization_class(utilization) + marked)
+    if utilization <= 1.0:
+        return band
+    middle = inner + 0.5 * width * right
+    (x1, y1), (x2, y2) = first + middle, last - head * along + middle
+    return band + line(x1, y1, x2, y2, "over-mark", stroke_width=1.3, stroke_dasharray="3 4")
+
+
+def _callout(lettering: Lettering, link: int, utilization: float, widest: float) -> str:
+    """Return the utilization of the most loaded link, written beside it."""
+    shade = "t-over" if utilization > 1.0 else "t"
+    return lettering.name_link(link, f"{utilization:.0%}", widest + 4, f"{shade} bold")
+
+
+def _legend(centre: float, baseline: float) -> str:
+    """Return the colour scale, the mark of overload and how to read the lanes."""
+    cell, left = 30.0, centre - 330
+    shapes = [text(left - 10, baseline + 1, "utilization", "muted", 12, text_anchor="end")]
+    for n in range(BINS):
+        depth = 3.0 + 9.0 * (n + 0.5) / BINS
+        x = left + n * cell
+        shapes.append(element("rect", x=x, y=baseline - 3 - depth / 2, width=cell - 1, height=depth, class_=f"u{n}"))
+    shapes += [
+        text(left + share * cell * BINS, baseline + 18, f"{share:.0%}", "muted", 11, text_anchor="middle")
+        for share in (0.0, 0.5, 1.0)
+    ]
+    x = left + BINS * cell + 18
+    shapes.append(element("rect", x=x, y=baseline - 9, width=48, height=12, class_="over"))
+    shapes.append(
+        line(x + 2, baseline - 3, x + 46, baseline - 3, "over-mark", stroke_width=1.5, stroke_dasharray="3 4")
+    )
+    shapes.append(text(x + 56, baseline + 1, "above capacity", "muted", 12))
+    for start, end in (
+        ((x + 170, baseline - 3), (x + 230, baseline - 3)),
+        ((x + 230, baseline - 3), (x + 170, baseline - 3)),
+    ):
+        shapes.append(_lane(np.array(start), np.array(end), 0.45 if start[0] < end[0] else 0.15, 0, 7.0, ""))
+    shapes.append(text(x + 240, baseline + 1, "traffic keeps to the right", "muted", 12))
+    return "".join(shapes)
