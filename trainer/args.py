@@ -32,7 +32,9 @@ class Args:
     topologies: tuple[str, ...] = ("nsfnet", "geant2")
     """networks to train and validate on"""
     generated: int = 0
-    """random networks of 8 to 30 nodes added to every iteration's instances"""
+    """instances on random networks, added to every iteration's"""
+    sizes: tuple[int, int] = (8, 30)
+    """fewest and most nodes of a random network"""
 
     iterations: int = 600
     """rollouts, each followed by one update"""
@@ -55,6 +57,10 @@ class Args:
     """discount"""
     gae_lambda: float = 1.0
     """lambda of the generalised advantage estimate"""
+    normalise: Literal["step", "rollout"] = "step"
+    """advantages get standard deviation 1 among a network's episodes at the same step, or over the rollout"""
+    normalise_floor: float = 0.02
+    """with `step`: smallest standard deviation to divide by, relative to the largest"""
     sample_fraction: float = 0.25
     """share of an episode's steps that gives gradients"""
     update_epochs: int = 2
@@ -84,8 +90,8 @@ class Args:
     """K, instead of the network preset's"""
     features: str | None = None
     """feature set, instead of the network preset's"""
-    temperature: float = 0.6
-    """sampling temperature of validation, recommended in the checkpoint"""
+    temperature: float = 1.0
+    """sampling temperature of validation during training (what the checkpoint recommends is chosen at the end)"""
     validate_every: int = 25
     """iterations between validations"""
     device: str = "cpu"
@@ -110,6 +116,7 @@ PRESETS = {
         reward="paper",
         baseline="critic",
         gae_lambda=0.9,
+        normalise="rollout",
         sample_fraction=1.0,
         update_epochs=3,
         num_minibatches=16,
@@ -117,7 +124,6 @@ PRESETS = {
         final_lr_fraction=1.0,
         clip_coef=0.25,
         ent_coef=0.001,
-        temperature=1.0,
     ),
 }
 
@@ -126,7 +132,7 @@ def parse(argv: Sequence[str] | None = None) -> Args:
     """Read the command line; `--preset` is looked up first because the other defaults follow from it."""
     argv = sys.argv[1:] if argv is None else list(argv)
     name = "default"
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if word == "--preset" and following in PRESETS:
             name = following
         elif word.startswith("--preset=") and word.partition("=")[2] in PRESETS:

@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policy.episode import Episode
+from policy.mpnn import Network, adjacency, forward
+from routing.jit import njit
+from routing.state import RoutingState
 from trainer.instances import Instance
 
 
@@ -37,6 +40,21 @@ def rewards(mlu: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
         best = np.minimum.accumulate(mlu, axis=0)
         return np.log(best[:-1] / best[1:])
     raise ValueError(f"reward {kind!r}, expected 'paper' or 'log'")
+
+
+@njit("void(f4[::1], i8[::1], u4[::1], u4[::1], i8[::1], f4[:, :, ::1], f4[:, ::1])")
+def _forward_each(
+    flat: NDArray[np.float32],
+    plan: NDArray[np.int64],
+    senders: NDArray[np.uint32],
+    receivers: NDArray[np.uint32],
+    first: NDArray[np.int64],
+    features: NDArray[np.float32],
+    logits: NDArray[np.float32],
+) -> None:
+    # One network at a time: its hidden states stay in the first-level cache, which a large batch would leave.
+    for b in range(features.shape[0]):
+        forward(flat, plan, senders, receivers, first, features[b], logits[b])
 
 
 class Block:
@@ -62,6 +80,12 @@ class Block:
     def observe(self) -> NDArray[np.float32]:
         """(B, L, F) float32."""
         return np.stack([episode.features(self._links) for episode in self.episodes])
+
+    def logits(self, network: Network, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (B, L) from features (B, L, F), computed as the routers compute them."""
+        logits = np.empty(features.shape[:2], dtype=np.float32)
+        _forward_each(network.flat, network.plan, *adjacency(self.topology), features, logits)
+        return logits
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Raise one link's weight in every episode."""
@@ -101,3 +125,13 @@ class VecEnv:
     def num_steps(self) -> int:
         """Environment steps of one whole pass over all blocks."""
         return sum(block.steps * block.num_envs for block in self.blocks)
+
+
+def greedy_plus_one(instance: Instance) -> float:
+    """Best MLU when the weight of the most utilised link grows by one, T times (ties: the lowest link)."""
+    state = RoutingState(instance.topology, instance.traffic, instance.start_weights)
+    best = state.mlu
+    for _ in range(instance.steps):
+        state.increment(int(np.argmax(state.utilization)))
+        best = min(best, state.mlu)
+    return best

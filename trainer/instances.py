@@ -31,13 +31,14 @@ class Instance:
 
     start_weights : (L,) int64, 1..65535
     steps : T, length of an episode
+    profile : "uniform" or "gravity", the kind of traffic
     """
 
     topology: Topology
     traffic: TrafficMatrix
     start_weights: NDArray[np.int64]
     steps: int
-    label: str
+    profile: str
 
 
 def random_weights(num_links: int, *key: int) -> NDArray[np.int64]:
@@ -65,14 +66,17 @@ class PublishedData:
             raise InputError("expected the published data set (links.csv, NETWORK_PROFILE.npz)", folder)
         self.folder = folder
         self._matrices: dict[tuple[str, str], NDArray[np.float64]] = {}
-        self._links: dict[str, NDArray[np.int64]] = {}
+
+    def _path(self, topology: Topology, profile: str) -> Path:
+        path = self.folder / f"{topology.name}_{profile}.npz"
+        if not path.is_file():
+            raise InputError("no such file in the data set", path)
+        return path
 
     def _load(self, topology: Topology, profile: str) -> NDArray[np.float64]:
         key = (topology.name, profile)
         if key not in self._matrices:
-            path = self.folder / f"{topology.name}_{profile}.npz"
-            if not path.is_file():
-                raise InputError("no such file in the data set", path)
+            path = self._path(topology, profile)
             with np.load(path) as archive:
                 links, capacity, matrices = archive["links"], archive["capacity"], archive["tm"]
             order = np.lexsort((links[:, 1], links[:, 0]))
@@ -82,7 +86,6 @@ class PublishedData:
             scale = topology.capacity / capacity[order]
             if not np.allclose(scale, scale[0]):
                 raise InputError(f"capacities are not proportional to those of {topology.name}", path)
-            self._links[topology.name] = links
             self._matrices[key] = matrices.astype(np.float64) * scale[0]
         return self._matrices[key]
 
@@ -92,8 +95,8 @@ class PublishedData:
 
     def paper_weights(self, topology: Topology) -> NDArray[np.int64]:
         """The weights with which the paper starts every episode, in canonical link order."""
-        self._load(topology, PROFILES[0])
-        links = self._links[topology.name]
+        with np.load(self._path(topology, PROFILES[0])) as archive:
+            links = archive["links"]
         # The published code's own generator and link order: numpy's legacy seeding is part of the data.
         drawn = np.random.RandomState(1).randint(1, 5, len(links))
         return drawn[np.lexsort((links[:, 1], links[:, 0]))].astype(np.int64)
@@ -147,9 +150,9 @@ class InstanceSource:
             return self._published.matrix(topology, profile, index)
         return generated_matrix(topology, profile, index)
 
-    def _instance(self, topology: Topology, traffic: TrafficMatrix, weights: NDArray[np.int64]) -> Instance:
+    def _instance(self, topology: Topology, profile: str, traffic: TrafficMatrix, weights: NDArray[np.int64]) -> Instance:
         steps = max(1, round(self._stretch * default_steps(topology)))
-        return Instance(topology, traffic, weights, steps, traffic.name)
+        return Instance(topology, traffic, weights, steps, profile)
 
     def train(self, draw: int, count: int) -> list[Instance]:
         """`count` training instances, every network and profile in turn, fresh start weights; the same for the same `draw`."""
@@ -159,21 +162,21 @@ class InstanceSource:
             topology, profile = self._networks[(i + draw * count) % len(self._networks)]
             index = int(rng.choice(TRAIN)) if self._published else int(rng.integers(_GENERATED_VALIDATION))
             weights = rng.integers(1, 5, topology.num_links)
-            instances.append(self._instance(topology, self._matrix(topology, profile, index), weights))
+            instances.append(self._instance(topology, profile, self._matrix(topology, profile, index), weights))
         return instances
 
-    def random_networks(self, draw: int, count: int, sizes: range = range(8, 31), pool: int = 200) -> list[Instance]:
+    def random_networks(self, draw: int, count: int, sizes: tuple[int, int], pool: int = 200) -> list[Instance]:
         """`count` instances on random networks (from a pool, so that graphs and kernels are reused)."""
         rng = _generator(self._seed, 2, draw)
         instances = []
         for _ in range(count):
             which = int(rng.integers(pool))
             if which not in self._random:
-                self._random[which] = random_topology(which, int(_generator(which).choice(sizes)))
+                self._random[which] = random_topology(which, int(_generator(which).integers(sizes[0], sizes[1] + 1)))
             topology = self._random[which]
-            generate = uniform if rng.random() < 0.5 else gravity
-            traffic = generate(topology, int(rng.integers(_GENERATED_VALIDATION)))
-            instances.append(self._instance(topology, traffic, rng.integers(1, 5, topology.num_links)))
+            profile = PROFILES[int(rng.integers(len(PROFILES)))]
+            traffic = generated_matrix(topology, profile, int(rng.integers(_GENERATED_VALIDATION)))
+            instances.append(self._instance(topology, profile, traffic, rng.integers(1, 5, topology.num_links)))
         return instances
 
     def validation(self, per_network: int = 20) -> list[Instance]:
@@ -185,5 +188,5 @@ class InstanceSource:
                 weights = random_weights(topology.num_links, self._seed, 3, i)
                 if self._published and i % 2 == 0:
                     weights = self._published.paper_weights(topology)
-                instances.append(self._instance(topology, self._matrix(topology, profile, index), weights))
+                instances.append(self._instance(topology, profile, self._matrix(topology, profile, index), weights))
         return instances

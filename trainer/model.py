@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,10 +31,20 @@ from routing.topology import Topology
 FLOAT16_MAX = 65504.0
 
 
+class _RoundToHalf(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        return h.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().float()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
 def round_to_half(h: Tensor) -> Tensor:
     """Round to float16 values, saturating; the gradient passes as if nothing had happened (straight-through)."""
-    rounded = h.detach().clamp(-FLOAT16_MAX, FLOAT16_MAX).half().float()
-    return h + (rounded - h.detach()) if h.requires_grad else rounded
+    rounded: Tensor = _RoundToHalf.apply(h)
+    return rounded
 
 
 @dataclass(frozen=True)
@@ -124,8 +135,6 @@ class LinkMpnn(nn.Module):
 
     def messages(self, h: Tensor, graph: LinkGraph) -> Tensor:
         """Message of every adjacency, (A, M)."""
-        if not len(self.message):
-            return h.index_select(0, graph.senders)
         first = self.message[0]
         size = self.preset.hidden
         sent = nn.functional.linear(h, first.weight[:, :size])
@@ -179,6 +188,31 @@ class Critic(LinkMpnn):
         """Values (S,) of S networks with hidden states (S, L, D)."""
         pooled = torch.cat([h.mean(dim=1), h.amax(dim=1), h.amin(dim=1), h.std(dim=1, unbiased=False)], dim=1)
         return self.readout[-1](self.through(self.readout[:-1], pooled))[:, 0]
+
+
+class Agent(nn.Module):
+    """Actor, and critic where there is one."""
+
+    def __init__(self, actor: Actor, critic: Critic | None) -> None:
+        super().__init__()
+        self.actor = actor
+        self.critic = critic
+        self.graphs = GraphCache()
+
+    def forward(self, parts: Sequence[tuple[Topology, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+        """Log-probabilities (S, L) and values (S,) for each part, a topology and features (S, L, F)."""
+        graph = self.graphs.get([(topology, len(x)) for topology, x in parts])
+        x = torch.cat([x.reshape(-1, x.shape[-1]) for _, x in parts])
+        logits = self.actor(x, graph).split([x.shape[0] * x.shape[1] for _, x in parts])
+        log_probs = [y.view(p.shape[:2]).log_softmax(dim=1) for y, (_, p) in zip(logits, parts, strict=True)]
+        return log_probs, [self.values(topology, x) for topology, x in parts]
+
+    def values(self, topology: Topology, x: Tensor) -> Tensor:
+        """Values (S,) of features (S, L, F); zeros without a critic."""
+        if self.critic is None:
+            return torch.zeros(len(x))
+        hidden = self.critic.states(x.reshape(-1, x.shape[-1]), self.graphs.get([(topology, len(x))]))
+        return self.critic.value(hidden.view(*x.shape[:2], -1))
 
 
 def linear_layers(sizes: Sequence[int]) -> nn.ModuleList:

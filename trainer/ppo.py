@@ -18,22 +18,29 @@ One iteration, as in the paper (003, IV-C) and in CleanRL's words:
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from policy.preset import PRESETS
-from routing.topology import Topology
+from policy.checkpoint import load_checkpoint, save_checkpoint
+from policy.mpnn import PRESETS, Network
+from routing.errors import InputError
 from trainer.args import Args, parse
-from trainer.env import Block, VecEnv, rewards
-from trainer.instances import InstanceSource
-from trainer.model import Actor, Critic, GraphCache, initialise
+from trainer.env import Block, VecEnv, greedy_plus_one, rewards
+from trainer.instances import Instance, InstanceSource
+from trainer.logs import RunLog
+from trainer.model import Actor, Agent, Critic, initialise
+
+TEMPERATURES = (0.6, 0.8, 1.0, 1.25, 1.6)
 
 
 def gae(rewards: Tensor, values: Tensor, gamma: float, gae_lambda: float) -> Tensor:
@@ -62,6 +69,16 @@ def group_means(returns: Tensor, group_size: int) -> Tensor:
     return means.expand(-1, -1, group_size).reshape(steps, envs)
 
 
+def normalise_steps(advantages: Tensor, floor: float) -> Tensor:
+    """Divide by the standard deviation over all episodes at the same step, at least `floor` of the largest, (T, B).
+
+    The first steps of an episode halve the MLU and the last ones gain a few per mille; with one scale for all, what decides
+    in the end would hardly be learned.
+    """
+    scale = advantages.std(dim=1, keepdim=True)
+    return advantages / scale.clamp(min=floor * float(scale.max()) + 1e-8)
+
+
 def clipped_loss(logprob: Tensor, old_logprob: Tensor, advantages: Tensor, clip_coef: float) -> Tensor:
     """PPO's objective as a loss: mean of max(-A r, -A clip(r, 1 - c, 1 + c)) with r the probability ratio."""
     ratio = (logprob - old_logprob).exp()
@@ -81,55 +98,29 @@ class Trajectory:
     returns: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
-class Agent(nn.Module):
-    """Actor, and critic where there is one."""
-
-    def __init__(self, actor: Actor, critic: Critic | None) -> None:
-        super().__init__()
-        self.actor = actor
-        self.critic = critic
-        self.graphs = GraphCache()
-
-    def forward(
-        self, parts: Sequence[tuple[Topology, Tensor]], *, with_value: bool
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Log-probabilities (S, L) and values (S,) for each part, a topology and features (S, L, F)."""
-        graph = self.graphs.get([(topology, len(x)) for topology, x in parts])
-        x = torch.cat([x.reshape(-1, x.shape[-1]) for _, x in parts])
-        sizes = [part.shape[0] * part.shape[1] for _, part in parts]
-        logits = self.actor(x, graph).split(sizes)
-        log_probs = [l.view(p.shape[:2]).log_softmax(dim=1) for l, (_, p) in zip(logits, parts, strict=True)]
-        if self.critic is None or not with_value:
-            return log_probs, [torch.zeros(len(p)) for _, p in parts]
-        hidden = self.critic.states(x, graph).split(sizes)
-        values = [
-            self.critic.value(h.view(*p.shape[:2], -1)) for h, (_, p) in zip(hidden, parts, strict=True)
-        ]
-        return log_probs, values
-
-
 @torch.no_grad()
 def rollout(
     env: VecEnv, agent: Agent, generator: torch.Generator, *, temperature: float = 1.0, keep: bool = True
 ) -> list[Trajectory]:
-    """Play all episodes to their ends; with `keep=False` only the MLUs in the blocks remain."""
+    """Play all episodes to their ends, deciding with the routers' own network; with `keep=False` only the MLUs remain."""
+    network = Network(agent.actor.preset, agent.actor.export())
     kept: dict[int, list[tuple[Tensor, ...]]] = {id(block): [] for block in env.blocks}
     while active := env.active:
-        parts = [(block.topology, torch.from_numpy(block.observe())) for block in active]
-        log_probs, values = agent(parts, with_value=keep)
-        for block, (_, x), logp, value in zip(active, parts, log_probs, values, strict=True):
+        for block in active:
+            x = block.observe()
+            logp = torch.from_numpy(block.logits(network, x)).log_softmax(dim=1)
             # Gumbel-max: the same distribution as the deployed sampler, from the trainer's own stream.
             noise = -torch.empty_like(logp).exponential_(generator=generator).log()
-            actions = (logp * temperature + noise).argmax(dim=1)
+            actions = (logp / temperature + noise).argmax(dim=1)
             block.step(actions.numpy())
             if keep:
-                kept[id(block)].append((x, actions, logp.gather(1, actions[:, None])[:, 0], value))
+                kept[id(block)].append((torch.from_numpy(x), actions, logp.gather(1, actions[:, None])[:, 0]))
     if not keep:
         return []
     trajectories = []
     for block in env.blocks:
-        features, actions, logprob, values = (torch.stack(column) for column in zip(*kept[id(block)], strict=True))
-        values = torch.cat([values, torch.zeros_like(values[:1])])
+        features, actions, logprob = (torch.stack(column) for column in zip(*kept[id(block)], strict=True))
+        values = torch.stack([*(agent.values(block.topology, x) for x in features), torch.zeros(block.num_envs)])
         trajectories.append(Trajectory(block, features, actions, logprob, values))
     return trajectories
 
@@ -150,10 +141,13 @@ def estimate_advantages(trajectories: Sequence[Trajectory], args: Args) -> dict[
         baselines.append(baseline.flatten())
         all_returns.append(trajectory.returns.flatten())
     explained = 1 - (torch.cat(all_returns) - torch.cat(baselines)).var() / torch.cat(all_returns).var()
-    advantages = torch.cat([t.advantages.flatten() for t in trajectories])
-    mean, std = advantages.mean(), advantages.std() + 1e-8
-    for trajectory in trajectories:
-        trajectory.advantages = (trajectory.advantages - mean) / std
+    if args.normalise == "rollout":
+        everything = torch.cat([t.advantages.flatten() for t in trajectories])
+        for trajectory in trajectories:
+            trajectory.advantages = (trajectory.advantages - everything.mean()) / (everything.std() + 1e-8)
+    else:
+        for trajectory in trajectories:
+            trajectory.advantages = normalise_steps(trajectory.advantages, args.normalise_floor)
     return {"losses/explained_variance": float(explained)}
 
 
@@ -187,7 +181,7 @@ def update(
         sums = np.zeros(6)
         for batch in minibatches(trajectories, args.num_minibatches, args.sample_fraction, generator):
             parts = [(t.block.topology, t.features[steps, envs]) for t, steps, envs in batch]
-            log_probs, values = agent(parts, with_value=True)
+            log_probs, values = agent(parts)
             actions, old, advantages, returns = (
                 torch.cat([getattr(t, name)[steps, envs] for t, steps, envs in batch])
                 for name in ("actions", "logprob", "advantages", "returns")
@@ -209,7 +203,7 @@ def update(
                 log_ratio = chosen - old
                 approx_kl = (log_ratio.exp() - 1 - log_ratio).mean()
                 clipfrac = ((log_ratio.exp() - 1).abs() > args.clip_coef).float().mean()
-            sums += [float(x) for x in (pg_loss, v_loss, entropy, approx_kl, clipfrac, norm)]
+            sums += [float(x.detach()) for x in (pg_loss, v_loss, entropy, approx_kl, clipfrac, norm)]
         names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clipfrac", "grad_norm")
         metrics = {f"losses/{name}": x / args.num_minibatches for name, x in zip(names, sums, strict=True)}
         if args.target_kl is not None and metrics["losses/approx_kl"] > args.target_kl:
@@ -232,13 +226,15 @@ def make_agent(args: Args) -> Agent:
 class Trainer:
     """The training loop and what lasts from one iteration to the next."""
 
-    def __init__(self, args: Args) -> None:
+    def __init__(self, args: Args, source: InstanceSource, validation: Sequence[Instance]) -> None:
         torch.set_num_threads(args.threads)
         self.args = args
         self.agent = make_agent(args)
-        self.source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
+        self.source = source
         self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=args.learning_rate, eps=args.adam_eps)
         self.generator = torch.Generator().manual_seed(args.seed)
+        self.validation = validation
+        self.greedy = {id(instance): greedy_plus_one(instance) for instance in validation}
         self.global_step = 0
         self.iteration = 0
 
@@ -253,7 +249,7 @@ class Trainer:
         args, started = self.args, time.perf_counter()
         draw = self.iteration // args.matrix_iterations
         instances = self.source.train(draw, args.num_instances)
-        instances += self.source.random_networks(draw, args.generated)
+        instances += self.source.random_networks(draw, args.generated, args.sizes)
         env = VecEnv(instances, self.agent.actor.preset.features, args.group_size)
         trajectories = rollout(env, self.agent, self.generator)
         collected = time.perf_counter()
@@ -271,3 +267,92 @@ class Trainer:
             "charts/SPS": env.num_steps / (now - started),
             "charts/SPS_rollout": env.num_steps / (collected - started),
         }
+
+    def validate(self, *, copies: int, temperature: float) -> tuple[float, float]:
+        """Ratio of the policy's best MLU to greedy's on the validation instances: mean episode, and best of `copies`.
+
+        Means over instances within a network and profile first, so that each counts the same. Always the same random numbers.
+        """
+        env = VecEnv(self.validation, self.agent.actor.preset.features, copies)
+        rollout(env, self.agent, torch.Generator().manual_seed(0), temperature=temperature, keep=False)
+        cells: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
+        for block in env.blocks:
+            for instance, mlus in zip(block.instances[::copies], block.best_mlu.reshape(-1, copies), strict=True):
+                cells.setdefault((instance.topology.name, instance.profile), []).append(mlus / self.greedy[id(instance)])
+        one, best = zip(*((np.mean(c), np.mean(np.min(c, axis=1))) for c in cells.values()), strict=True)
+        return float(np.mean(one)), float(np.mean(best))
+
+    def recommended_temperature(self) -> tuple[float, float]:
+        """The temperatures that were best on the validation instances: for one episode, and for the best of 8."""
+        tried = {x: self.validate(copies=8, temperature=x) for x in TEMPERATURES}
+        return min(tried, key=lambda x: tried[x][0]), min(tried, key=lambda x: tried[x][1])
+
+    def save(self, path: Path, **more: str) -> None:
+        """Write the actor as a checkpoint that says where it comes from."""
+        args = self.args
+        metadata = {
+            "command": shlex.join(["python", "-m", "trainer.ppo", *sys.argv[1:]]),
+            "arguments": json.dumps(asdict(args), default=str),
+            "seed": str(args.seed),
+            "data": self.source.description,
+            "start": "random weights 1..4",
+            "iterations": str(self.iteration),
+            "environment_steps": str(self.global_step),
+            "temperature": f"{args.temperature:g}",
+        }
+        save_checkpoint(path, self.agent.actor.preset, self.agent.actor.export(), metadata | more)
+
+
+def train(args: Args) -> None:
+    """Train, validate now and then, keep `last.safetensors` and `best.safetensors` in `args.out`."""
+    source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
+    trainer = Trainer(args, source, source.validation())
+    if args.resume is not None:
+        trainer.agent.actor.load(load_checkpoint(args.resume).parameters)
+    started, best = time.monotonic(), (float("inf"), float("inf"))
+    args.out.mkdir(parents=True, exist_ok=True)
+    with RunLog(args.out, args) as log:
+        while trainer.iteration < args.iterations:
+            minutes = (time.monotonic() - started) / 60
+            if args.minutes is not None and minutes >= args.minutes:
+                break
+            trainer.set_learning_rate(max(trainer.iteration / args.iterations, minutes / (args.minutes or float("inf"))))
+            metrics = trainer.iterate()
+            log.advance(trainer.iteration)
+            if trainer.iteration % args.validate_every == 0 or trainer.iteration == args.iterations:
+                one, several = trainer.validate(copies=4, temperature=args.temperature)
+                metrics |= {"validation/ratio_to_greedy": one, "validation/best_ratio_to_greedy": several}
+                minutes = (time.monotonic() - started) / 60
+                more = {"minutes": f"{minutes:.1f}", "validation": f"{one:.4f} of greedy, best of 4 {several:.4f}"}
+                trainer.save(args.out / "last.safetensors", **more)
+                if one < best[0]:
+                    best = (one, several)
+                    trainer.save(args.out / "best.safetensors", **more)
+                log.say(f"iteration {trainer.iteration}: {more['validation']}, {minutes:.1f} min, {trainer.global_step:,} steps")
+            log.record(metrics, trainer.global_step)
+        # Temperatures are chosen on the validation matrices, like the checkpoint itself.
+        chosen = load_checkpoint(args.out / "best.safetensors")
+        trainer.agent.actor.load(chosen.parameters)
+        single, several = trainer.recommended_temperature()
+        metadata = chosen.metadata | {"temperature": f"{single:g}", "temperature_best_of_8": f"{several:g}"}
+        save_checkpoint(args.out / "best.safetensors", chosen.preset, chosen.parameters, metadata)
+        log.say(f"best: {chosen.metadata['validation']}; temperature {single:g}, for the best of 8 {several:g}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    args = parse(argv)
+    try:
+        if args.smoke:
+            from trainer.smoke import smoke  # it imports this module
+
+            return smoke(args)
+        train(args)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The torch twin against the network that routers run, and what makes it trainable."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from policy.mpnn import Network
+from policy.preset import PRESETS
+from trainer.instances import random_topology
+from trainer.model import Actor, Agent, Critic, adjacency, block_diagonal, initialise, round_to_half
+
+PRESET_VARIANTS = [
+    PRESETS["default"],
+    PRESETS["paper"],
+    replace(PRESETS["default"], rounds=0),
+    replace(PRESETS["default"], aggregation="sum", residual=False, skip=False, message=(8, 16), update=(24, 16)),
+    replace(PRESETS["paper"], aggregation="minmax", rounds=2, residual=True, message=(16,)),
+]
+
+
+def _generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_link_hears_all_links_into_the_router_it_leaves() -> None:
+    topology = random_topology(3, 7)
+    senders, receivers = adjacency(topology)
+    expected = [
+        (s, r) for r in range(topology.num_links) for s in range(topology.num_links) if topology.dst[s] == topology.src[r]
+    ]
+    assert list(zip(senders.tolist(), receivers.tolist(), strict=True)) == expected
+    assert all((int(topology.reverse[r]), r) in expected for r in range(topology.num_links))
+
+
+@pytest.mark.parametrize("preset", PRESET_VARIANTS, ids=range(len(PRESET_VARIANTS)))
+def test_actor_computes_what_the_routers_compute(preset: object) -> None:
+    assert hasattr(preset, "parameter_shapes")
+    topology = random_topology(5, 12)
+    actor = Actor(preset)
+    initialise(actor, _generator(), last_gain=1.0, skip=3.0)
+    with torch.no_grad():
+        for name, parameter in actor.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(0, 0.1, generator=_generator(1))
+    assert {name: p.shape for name, p in actor.export().items()} == preset.parameter_shapes()
+    rng = np.random.default_rng(0)
+    network = Network(preset, actor.export())
+    for _ in range(5):
+        x = rng.normal(size=(topology.num_links, preset.num_features)).astype(np.float32)
+        expected = network.logits(topology, x)
+        with torch.no_grad():
+            got = actor(torch.from_numpy(x), block_diagonal([(topology, 1)])).numpy()
+        # Sums in another order may round a hidden state to the neighbouring float16, 1e-3 of it, on few links.
+        difference = np.abs(got - expected)
+        assert np.median(difference) < (1e-4 if preset.rounds <= 2 else 3e-4)
+        assert difference.max() < 1e-2
+
+
+def test_batch_of_mixed_topologies_equals_one_by_one() -> None:
+    small, large = random_topology(1, 6), random_topology(2, 11)
+    actor, critic = Actor(PRESETS["default"]), Critic(PRESETS["default"])
+    initialise(actor, _generator(), last_gain=1.0, skip=1.0)
+    initialise(critic, _generator(1), last_gain=1.0)
+    agent = Agent(actor, critic)
+    rng = np.random.default_rng(1)
+    features = [torch.from_numpy(rng.normal(size=(c, t.num_links, 12)).astype(np.float32)) for t, c in ((small, 3), (large, 2))]
+    with torch.no_grad():
+        together, values = agent([(small, features[0]), (large, features[1])])
+        for topology, block, log_probs, value in zip((small, large), features, together, values, strict=True):
+            np.testing.assert_allclose(log_probs.exp().sum(dim=1), 1, atol=1e-5)
+            for i in range(len(block)):
+                alone, alone_value = agent([(topology, block[i : i + 1])])
+                np.testing.assert_allclose(alone[0][0], log_probs[i], atol=5e-3)
+                np.testing.assert_allclose(alone_value[0][0], value[i], atol=5e-3)
+
+
+def test_rounding_is_numpys_and_the_gradient_passes_through() -> None:
+    values = np.array([1.0, 1 + 2**-11, 1 / 3, 1e-8, 7e4, -1e9], dtype=np.float32)
+    h = torch.from_numpy(values).requires_grad_()
+    rounded = round_to_half(h)
+    expected = np.clip(values, -65504, 65504).astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(rounded.detach().numpy(), expected)
+    rounded.sum().backward()
+    assert h.grad is not None and torch.equal(h.grad, torch.ones(6))
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    topology = random_topology(4, 8)
+    graph = block_diagonal([(topology, 2)])
+    for preset in PRESETS.values():
+        actor = Actor(preset)
+        initialise(actor, _generator(), last_gain=1.0, skip=1.0)
+        x = torch.rand(graph.num_links, preset.num_features, generator=_generator(2))
+        actor(x, graph).square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in actor.parameters())
+
+
+def test_initial_default_policy_is_sampled_greedy() -> None:
+    topology = random_topology(4, 8)
+    actor = Actor(PRESETS["default"])
+    initialise(actor, _generator(), last_gain=0.0, skip=3.0)
+    x = torch.rand(topology.num_links, 12, generator=_generator(2))
+    with torch.no_grad():
+        np.testing.assert_allclose(actor(x, block_diagonal([(topology, 1)])), 3 * x[:, 0], rtol=1e-6)
