@@ -1,0 +1,250 @@
+"""The agent process: protocol, sockets, MQTT and OSPF joined. Started by `python -m agent` or forked by the emulation."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+
+from agent.broker import parse_broker
+from agent.config import AgentConfig, check_against, load_key
+from agent.control import Cancel, LinkCounters, Progress, Result, Start, Status
+from agent.events import EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
+from agent.mqtt import AgentLink
+from agent.order import Order, Refused
+from agent.ospf import FrrOspf, ModelOspf, Ospf, OspfProblem
+from agent.overhead import Overhead
+from agent.protocol import AgentProtocol
+from agent.udp import UdpAdapter
+from policy.checkpoint import Checkpoint, load_checkpoint
+from policy.mpnn import Network
+from routing.formats import load_topology
+from routing.initial import initial_weights
+from routing.topology import Topology
+
+logger = logging.getLogger(__name__)
+
+OVERHEAD_FILE = "overhead.json"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a process may have read before it forks its agents: nothing here is changed afterwards."""
+
+    topology: Topology
+    checkpoint: Checkpoint
+    network: Network
+
+
+def load_shared(config: AgentConfig) -> Shared:
+    """Read topology and checkpoint; raise `InputError`."""
+    checkpoint = load_checkpoint(config.checkpoint)
+    return Shared(
+        load_topology(config.topology, config.profile), checkpoint, Network(checkpoint.preset, checkpoint.parameters)
+    )
+
+
+class AgentProgram:
+    """One agent at work.
+
+    Parameters
+    ----------
+    config : its settings, checked against the topology
+    shared : topology, checkpoint, network
+    folder : where `overhead.json` is written at the end, if anywhere
+    """
+
+    def __init__(self, config: AgentConfig, shared: Shared, folder: Path | None = None) -> None:
+        topology = shared.topology
+        self._config = config
+        self._topology = topology
+        self._checkpoint = shared.checkpoint
+        self._folder = folder
+        self._router = check_against(config, topology)
+        self._ospf = self._make_ospf()
+        self._loop = asyncio.get_running_loop()
+        self._protocol = AgentProtocol(
+            topology=topology,
+            network=shared.network,
+            router=self._router,
+            key=load_key(config.key_file),
+            boot_nonce=os.urandom(16),
+            now=self._loop.time(),
+            timing=config.timing(),
+        )
+        self._link = AgentLink(config.router, parse_broker(config.broker), domain=config.domain)
+        self._udp = UdpAdapter(self._protocol, self._act)
+        self._before: dict[int, Overhead] = {}
+        self._costs: asyncio.Queue[SetCosts] = asyncio.Queue()
+        self._status: Status | None = None
+
+    def _make_ospf(self) -> Ospf:
+        config, topology = self._config, self._topology
+        if not config.ospf:
+            return ModelOspf(initial_weights(config.initial, topology))
+        interfaces = {
+            topology.link_index(self._router, topology.nodes.index(neighbor.router)): neighbor.interface
+            for neighbor in config.neighbors
+        }
+        return FrrOspf(config.ospf, topology, interfaces, [config.router_ids[node] for node in topology.nodes])
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        nodes = self._topology.nodes
+        await self._udp.open(
+            {nodes.index(neighbor.router): neighbor for neighbor in self._config.neighbors}, self._config.port
+        )
+        self._tell_status()
+        logger.info("[%s] started, %d neighbours", self._config.router, len(self._config.neighbors))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._link.run(), name="mqtt")
+                group.create_task(self._listen(), name="orders")
+                group.create_task(self._write_costs(), name="costs")
+        finally:
+            self._udp.close()
+            await self._ospf.close()
+            self._write_overhead()
+
+    async def _listen(self) -> None:
+        """Follow the coordinator's orders."""
+        async for message in self._link:
+            if isinstance(message, Start):
+                await self._start(message)
+            elif isinstance(message, Cancel) and message.episode == self._protocol.running:
+                self._protocol.abort(message.reason, self._loop.time())
+                self._after_call()
+
+    async def _start(self, message: Start) -> None:
+        self._before = self._protocol.overhead()
+        try:
+            order = Order.from_message(message, self._topology, self._checkpoint.hash)
+            live = await self._ospf.live()
+        except (Refused, OspfProblem) as error:
+            logger.warning("[%s ep=%d] refused: %s", self._config.router, message.episode, error)
+            reason = f"{self._config.router}: {error}"
+            self._link.publish(
+                Result(router=self._config.router, episode=message.episode, status="aborted", reason=reason[:1000])
+            )
+            return
+        self._protocol.start_episode(order, live, self._loop.time())
+        self._after_call()
+
+    async def _write_costs(self) -> None:
+        """Carry out what the protocol wants OSPF to do, one after the other."""
+        while True:
+            event = await self._costs.get()
+            problem, changed = "", 0
+            try:
+                changed = await self._ospf.apply(event.costs, event.weights)
+            except OspfProblem as error:
+                problem = f"{self._config.router}: {error}"
+                logger.error("[%s ep=%d] %s", self._config.router, event.episode, problem)
+            self._protocol.costs_set(problem, changed, self._loop.time())
+            self._after_call()
+
+    def _after_call(self) -> None:
+        self._udp.flush()
+        self._act()
+
+    def _act(self) -> None:
+        """Act on the protocol's events."""
+        name = self._config.router
+        while (event := self._protocol.next_event()) is not None:
+            if isinstance(event, StepDone):
+                logger.info(
+                    "[%s ep=%d step=%d] links %s, MLU %.6f", name, event.episode, event.step, event.links, event.mlu
+                )
+                if self._protocol.is_root:
+                    self._link.publish(
+                        Progress(episode=event.episode, step=event.step, links=list(event.links), mlu=event.mlu)
+                    )
+            elif isinstance(event, SetCosts):
+                self._costs.put_nowait(event)
+            elif isinstance(event, EpisodeEnded):
+                logger.info("[%s ep=%d] %s %s", name, event.episode, event.status, event.reason)
+                self._link.publish(self._result(event))
+            elif isinstance(event, NeighborSilent):
+                logger.warning("[%s] %s is silent for %.1f s", name, event.router, event.for_s)
+                self._tell_status()
+            elif isinstance(event, NeighborUp):
+                logger.info("[%s] %s answers", name, event.router)
+                self._tell_status()
+
+    def _tell_status(self) -> None:
+        status = Status(
+            router=self._config.router,
+            online=True,
+            ready=self._protocol.ready,
+            waiting_for=self._protocol.silent_neighbours,
+            episode=self._protocol.running,
+            topology=self._topology.digest().hex(),
+            checkpoint=self._checkpoint.hash,
+        )
+        if status != self._status:
+            self._status = status
+            self._link.set_status(status)
+
+    def _result(self, event: EpisodeEnded) -> Result:
+        root = self._protocol.is_root
+        return Result(
+            router=self._config.router,
+            episode=event.episode,
+            status=event.status,
+            reason=event.reason[:1000],
+            digest=event.digest.hex(),
+            steps=event.steps,
+            best_step=event.best_step,
+            mlu_start=event.mlu_start,
+            mlu_live=event.mlu_live,
+            mlu_best=event.mlu_best,
+            costs_changed=event.costs_changed,
+            lsdb_verified=event.status == "committed" and bool(self._config.ospf),
+            episode_s=event.episode_s,
+            commit_s=event.commit_s,
+            counters=self._protocol.counters_since(self._before),
+            links=[list(step.links) for step in event.trace] if root else [],
+            mlu=[step.mlu for step in event.trace] if root else [],
+            best_weights=event.best_weights.astype("<u2").tobytes() if root else b"",
+        )
+
+    def _write_overhead(self) -> None:
+        """Leave the totals since the start, to be compared with the kernel's counters."""
+        if self._folder is not None:
+            totals: list[LinkCounters] = self._protocol.counters_since(
+                {link: Overhead() for link in self._protocol.links}
+            )
+            (self._folder / OVERHEAD_FILE).write_bytes(msgspec.json.encode(totals))
+
+
+async def _until_signalled(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run until SIGTERM, SIGINT or SIGHUP; return 0, or 128 + the signal for SIGINT."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[int] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda n=number: stop.done() or stop.set_result(n))  # type: ignore[misc]
+    task = loop.create_task(work())
+    await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        task.result()
+        return 0
+    task.cancel()
+    await asyncio.wait([task])
+    return 0 if stop.result() == signal.SIGTERM else 128 + stop.result()
+
+
+def run_agent(config: AgentConfig, shared: Shared, folder: Path | None = None) -> int:
+    """Run one agent in this process until it is told to stop; return the exit code."""
+
+    async def work() -> None:
+        await AgentProgram(config, shared, folder).run()
+
+    return uvloop.run(_until_signalled(work))

@@ -1,0 +1,206 @@
+"""Authentication of one neighbour's frames: session keys without state on disk, replay refused within and across restarts.
+
+Both ends share the domain key. Each proposes a fresh nonce; the session's two keys (one for each direction) are keyed BLAKE2s of
+both nonces, the topology and the two router numbers, so a frame is good for one session, one link and one direction only.
+
+How a session begins (`Init` frames, sealed with a key derived from the domain key alone)::
+
+    A                                   B
+    Init(a, echo="",  established=no)   ->             B does not know A: it offers b as a challenge
+    <- Init(b, echo=a, established=no)                 A sees its own fresh nonce: established
+    Init(b -> a, echo=b, established=yes) ->           B sees its own fresh nonce: established
+
+An end that is established keeps its session until the *fresh* nonce that it offers instead comes back. So an `Init` recorded
+earlier (in this run or before a restart) cannot replace a session: it does not echo the fresh nonce. If the last `Init` is lost,
+the first session frame that opens under the new keys proves as much.
+
+Within a session every frame carries a counter; a sliding window (RFC 6479 in spirit) refuses what was seen or is too old. The tag
+is 64 bits of keyed BLAKE2s over counter and body and is checked before anything is parsed.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from hashlib import blake2s
+
+from agent.messages import MAX_DATAGRAM, NONCE_BYTES, Frame, Init, MalformedFrame, decode, encode
+
+TAG_BYTES = 8
+COUNTER_BYTES = 4
+OVERHEAD = TAG_BYTES + COUNTER_BYTES
+WINDOW = 256  # frames that may arrive late; a reordering of 64 is what the protocol is tested with
+_LAST_COUNTER = 2**32 - 1
+
+
+def _derive(key: bytes, label: bytes, *parts: bytes) -> bytes:
+    """Return 32 bytes bound to a label and to parts of any length."""
+    hashed = blake2s(key=key, person=label)
+    for part in parts:
+        hashed.update(len(part).to_bytes(4, "big") + part)
+    return hashed.digest()
+
+
+def _tagger(key: bytes) -> Callable[[bytes], bytes]:
+    """Return the tag function of a key, with the key's block already hashed."""
+    keyed = blake2s(key=key, digest_size=TAG_BYTES, person=b"lockfram")
+
+    def tag(data: bytes) -> bytes:
+        running = keyed.copy()
+        running.update(data)
+        return running.digest()
+
+    return tag
+
+
+class _Direction:
+    """One direction of a session: its tag function and its counter or window."""
+
+    def __init__(self, key: bytes) -> None:
+        self.tag = _tagger(key)
+        self.counter = 0
+        self._seen = 0  # bit i: counter - i was received
+
+    def seal(self, body: bytes) -> bytes:
+        self.counter += 1
+        if self.counter > _LAST_COUNTER:
+            raise OverflowError("the session's counter is used up")
+        data = self.counter.to_bytes(COUNTER_BYTES, "big") + body
+        return data + self.tag(data)
+
+    def opens(self, data: bytes) -> bool:
+        return hmac.compare_digest(self.tag(data[:-TAG_BYTES]), data[-TAG_BYTES:])
+
+    def accept(self, counter: int) -> None:
+        """Note a counter, or raise `MalformedFrame` if it was seen or is older than the window."""
+        if counter > self.counter:
+            self._seen = (
+                ((self._seen << (counter - self.counter)) | 1) & ((1 << WINDOW) - 1)
+                if counter - self.counter < WINDOW
+                else 1
+            )
+            self.counter = counter
+            return
+        bit = 1 << (self.counter - counter)
+        if counter == 0 or self.counter - counter >= WINDOW or self._seen & bit:
+            raise MalformedFrame("replayed or too old")
+        self._seen |= bit
+
+
+class Session:
+    """The authenticated channel to the agent at the other end of one link.
+
+    Parameters
+    ----------
+    key : the domain key, 16..32 bytes
+    secret : random bytes of this process (its boot nonce), from which fresh nonces are derived
+    local, remote : router numbers
+    context : digest of the topology; agents that disagree on it cannot talk
+    """
+
+    def __init__(self, *, key: bytes, secret: bytes, local: int, remote: int, context: bytes) -> None:
+        if not 16 <= len(key) <= 32:
+            raise ValueError(f"domain key of {len(key)} bytes, expected 16..32")
+        self._key = key
+        self._secret = secret
+        self._context = context
+        self._outward = local.to_bytes(4, "big") + remote.to_bytes(4, "big")
+        self._inward = remote.to_bytes(4, "big") + local.to_bytes(4, "big")
+        self._init_out = _tagger(_derive(key, b"lockinit", context, self._outward))
+        self._init_in = _tagger(_derive(key, b"lockinit", context, self._inward))
+        self._offers = 0
+        self._offer = self._fresh()
+        self._mine = b""
+        self._theirs = b""
+        self._candidate = b""  # a peer nonce that was answered with a challenge
+        self._out: _Direction | None = None
+        self._in: _Direction | None = None
+        self.refused = 0  # frames that were not accepted
+
+    @property
+    def established(self) -> bool:
+        """Whether frames can be sealed and opened."""
+        return self._out is not None
+
+    def reset(self) -> None:
+        """Forget the session (its peer was silent too long); the next `Init` begins another."""
+        self._out = self._in = None
+        self._theirs = b""
+
+    def seal(self, frame: Frame) -> bytes:
+        """Return the datagram of a frame; needs an established session."""
+        if self._out is None:
+            raise ValueError("no session with the neighbour yet")
+        return self._out.seal(encode(frame))
+
+    def init(self) -> bytes:
+        """Return the datagram that asks for a session, or repeats the challenge of the peer that asked."""
+        return self._sealed_init(Init(self._offer, self._candidate, False))
+
+    def open(self, data: bytes) -> tuple[Frame | None, bytes | None]:
+        """Return (frame to act on, datagram to answer with), each possibly None; raise `MalformedFrame` for what is refused."""
+        try:
+            if not OVERHEAD < len(data) <= MAX_DATAGRAM:
+                raise MalformedFrame(f"{len(data)} bytes, expected {OVERHEAD + 1}..{MAX_DATAGRAM}")
+            counter = int.from_bytes(data[:COUNTER_BYTES], "big")
+            if counter == 0:
+                return None, self._receive_init(data)
+            return self._receive_frame(counter, data), None
+        except MalformedFrame:
+            self.refused += 1
+            raise
+
+    def _receive_frame(self, counter: int, data: bytes) -> Frame:
+        if self._in is None or not self._in.opens(data):
+            self._adopt_candidate(data)
+        assert self._in is not None
+        self._in.accept(counter)
+        frame = decode(data[COUNTER_BYTES:-TAG_BYTES])
+        if isinstance(frame, Init):
+            raise MalformedFrame("Init inside of a session")
+        return frame
+
+    def _adopt_candidate(self, data: bytes) -> None:
+        """Establish the session that was offered if `data` opens under it: the peer has the keys, only its last Init was lost."""
+        if self._candidate:
+            inward = _Direction(self._session_key(self._offer, self._candidate, inward=True))
+            if inward.opens(data):
+                self._establish(self._candidate)
+                return
+        raise MalformedFrame("wrong tag" if self.established else "no session")
+
+    def _receive_init(self, data: bytes) -> bytes | None:
+        if not hmac.compare_digest(self._init_in(data[:-TAG_BYTES]), data[-TAG_BYTES:]):
+            raise MalformedFrame("wrong tag")
+        frame = decode(data[COUNTER_BYTES:-TAG_BYTES])
+        if not isinstance(frame, Init):
+            raise MalformedFrame("session frame outside of a session")
+        if self.established and frame.nonce == self._theirs:
+            return None if frame.established else self._sealed_init(Init(self._mine, self._theirs, True))
+        if frame.echo == self._offer:
+            self._establish(frame.nonce)
+            return None if frame.established else self._sealed_init(Init(self._mine, self._theirs, True))
+        self._candidate = frame.nonce
+        return self.init()
+
+    def _establish(self, theirs: bytes) -> None:
+        self._mine, self._theirs = self._offer, theirs
+        self._out = _Direction(self._session_key(self._mine, theirs, inward=False))
+        self._in = _Direction(self._session_key(self._mine, theirs, inward=True))
+        self._offer = self._fresh()
+        self._candidate = b""
+
+    def _session_key(self, mine: bytes, theirs: bytes, *, inward: bool) -> bytes:
+        direction = self._inward if inward else self._outward
+        sender, receiver = (theirs, mine) if inward else (mine, theirs)
+        return _derive(self._key, b"locksess", self._context, direction, sender, receiver)
+
+    def _sealed_init(self, frame: Init) -> bytes:
+        data = bytes(COUNTER_BYTES) + encode(frame)
+        return data + self._init_out(data)
+
+    def _fresh(self) -> bytes:
+        self._offers += 1
+        return _derive(self._key, b"locknonc", self._secret, self._outward, self._offers.to_bytes(8, "big"))[
+            :NONCE_BYTES
+        ]
