@@ -30,7 +30,7 @@ BELOW = {
 }
 # Modules that touch the world; every other module of agent and coordinator is sans-IO.
 ADAPTERS = {
-    "agent": {"__main__", "config", "frr", "mqtt", "udp"},
+    "agent": {"__main__", "frr", "mqtt", "ospf", "program", "udp"},
     "coordinator": {"__main__", "mqtt"},
 }
 WORLD = {
