@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from routing.errors import InputError
 
 DEFAULT_PORT = 1883  # registered for MQTT without TLS
-_MAX_UNIX_PATH = 107  # sun_path holds 108 bytes with the terminating zero (unix(7))
+MAX_UNIX_PATH = 107  # sun_path holds 108 bytes with the terminating zero (unix(7))
 _EXPECTED = "expected unix:/path, host:port or [IPv6 address]:port"
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -34,8 +34,8 @@ def parse_broker(text: str) -> BrokerAddress:
         path = text.removeprefix("unix:")
         if not path.startswith("/") or "\0" in path:
             raise InputError(f"broker {text!r}: the socket needs an absolute path, {_EXPECTED}")
-        if len(path.encode()) > _MAX_UNIX_PATH:
-            raise InputError(f"broker {text!r}: the path of a unix socket has at most {_MAX_UNIX_PATH} bytes")
+        if len(path.encode()) > MAX_UNIX_PATH:
+            raise InputError(f"broker {text!r}: the path of a unix socket has at most {MAX_UNIX_PATH} bytes")
         return BrokerAddress(path=path)
     match = _HOST_PORT.fullmatch(text)
     if match is None:

@@ -20,9 +20,9 @@ class Outcome:
     Attributes
     ----------
     episode, name : its number and the name of its request
-    verdict : `committed` or `kept`: all routers say so, with one digest. `aborted`: none has changed its costs as far as
-        is known, `reason` says why. `partial`: some have committed and others have not, or their digests differ; their
-        costs may be a mixture, and the LSDB is the truth
+    verdict : `committed` or `kept`: all routers say so, with one digest. `aborted`: none has changed its costs as far
+        as is known, `reason` says why. `partial`: some have committed and others have not, or their digests differ;
+        their costs may be a mixture, and the LSDB is the truth
     reason : one line, empty if all went well
     results : by router, the newest of each
     missing : routers that sent none
@@ -55,7 +55,7 @@ class Outcome:
 def summarise(
     episode: int, name: str, routers: Sequence[str], results: Mapping[str, Result], cancelled: str, *, superseded: bool
 ) -> Outcome:
-    """Return the outcome of an episode whose routers sent `results`; `cancelled` is the coordinator's reason, or empty."""
+    """Return the outcome of an episode; `cancelled` is the coordinator's own reason to end it, or empty."""
     missing = tuple(router for router in routers if router not in results)
     ended = {status: [r for r in routers if r in results and results[r].status == status] for status in _ENDINGS}
     digests = {results[router].digest for status in ("committed", "kept") for router in ended[status]}

@@ -5,12 +5,12 @@ The rules:
 1. There is one episode at a time. A request waits until all agents are online and ready, and no episode runs.
 2. A newer request supersedes: the running episode is cancelled, and the new one starts when the old one has ended. Of
    the requests that wait, only the newest is kept.
-3. An episode ends when every router's result is in, or when nothing was heard of it for `silence_s`. If only agents that
-   are offline are missing, or the episode was cancelled, `grace_s` is enough.
+3. An episode ends when every router's result is in, or when nothing was heard of it for `silence_s`. If only offline
+   agents are missing, or the episode was cancelled, `grace_s` is enough.
 4. Time stands still while the broker is away: the episode runs on among the routers. After the reconnection the
    coordinator waits at least `grace_s`, in which the agents return and publish their results again.
-5. Episode numbers grow, also over restarts of the coordinator: they begin with a clock (`first_episode`) and stay above
-   every number that an agent has seen.
+5. Episode numbers grow, also over restarts of the coordinator: they begin with a clock (`first_episode`) and stay
+   above every number that an agent has seen.
 6. An agent that comes back without having seen the running episode gets its `Start` again.
 
 States::
@@ -105,8 +105,6 @@ class CoordinatorProtocol:
         self._outbox: deque[Start | Cancel] = deque()
         self._events: deque[Event] = deque()
 
-    # What is going on
-
     def waiting_for(self) -> dict[str, str]:
         """Return what is wrong with each router that keeps a request from being started; empty if nothing is."""
         wanted = self._waiting.start if self._waiting else None
@@ -126,11 +124,19 @@ class CoordinatorProtocol:
         return ""
 
     @property
+    def waiting(self) -> bool:
+        """A request waits to be started."""
+        return self._waiting is not None
+
+    @property
+    def idle(self) -> bool:
+        """No episode runs and none waits."""
+        return self.phase is Phase.IDLE and self._waiting is None
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Routers whose result of the running episode has not come."""
         return tuple(router for router in self._routers if router not in self._results) if self._start else ()
-
-    # What happened
 
     def connection_made(self, now: float) -> None:
         """Subscriptions stand; retained statuses follow."""
@@ -222,8 +228,6 @@ class CoordinatorProtocol:
             self._results[result.router] = result
             self._events.append(events.LateResult(result))
 
-    # What to do
-
     def get_timer(self) -> float | None:
         """Return when to call `handle_timer`, on the clock of the other calls; None: not at all."""
         if self._start is None or self._connected_at is None:
@@ -249,8 +253,6 @@ class CoordinatorProtocol:
         messages = list(self._outbox)
         self._outbox.clear()
         return messages
-
-    # How it goes on
 
     def _turn(self, now: float) -> None:
         """Take every step that is due."""
