@@ -6,9 +6,11 @@ in bit/s, and ``live_weights``, ``start_weights`` and ``best_weights``, each ``(
 """
 
 import io
-import zipfile
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,8 @@ _DTYPES = {
     "start_weights": np.int64,
     "best_weights": np.int64,
 }
+# What zipfile, zlib and numpy raise for one damaged byte or another.
+_DAMAGED = (ValueError, EOFError, KeyError, RuntimeError, OverflowError, OSError, struct.error, zlib.error, BadZipFile)
 _WEIGHTS = ("live_weights", "start_weights", "best_weights")
 
 
@@ -82,16 +86,18 @@ def read_inputs(folder: Path) -> Inputs:
     """Read and validate ``inputs.npz``; `InputError` if it is not one."""
     path = folder / INPUTS_FILE
     try:
+        data = path.read_bytes()
+    except OSError as err:
+        raise InputError(f"{err.strerror}; expected a file of a run folder", path) from err
+    names = ("nodes", "geographic", *_DTYPES)
+    try:
         # Never pickles: a run folder may come from somebody else.
-        with np.load(path, allow_pickle=False) as stored:
-            names = ("nodes", "geographic", *_DTYPES)
+        with np.lib.npyio.NpzFile(io.BytesIO(data), own_fid=True, allow_pickle=False) as stored:
             missing = [name for name in names if name not in stored.files]
             if missing:
                 raise InputError(f"no array {missing[0]!r}; expected {', '.join(names)}", path)
-            found = {name: stored[name] for name in names}
-    except OSError as err:
-        raise InputError(f"{err.strerror or err}; expected a file of a run folder", path) from err
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as err:
+            found = {name: np.asarray(stored[name]) for name in names}
+    except _DAMAGED as err:
         raise InputError(f"not a numpy archive of plain arrays ({err})", path) from err
     if found["nodes"].dtype.kind != "U" or found["nodes"].ndim != 1:
         raise InputError("nodes: expected a list of names", path)

@@ -30,10 +30,50 @@ def place_nodes(
     return _fit(pixels, width, max_height)
 
 
-def directions(start: Points, end: Points) -> tuple[Points, Points]:
-    """Return the unit vectors ``(2,)`` along a link and to its right (y points down)."""
-    along = (end - start) / max(float(np.hypot(*(end - start))), 1e-9)
-    return along, np.array([-along[1], along[0]])
+def centre_lines(points: Points, links: NDArray[np.int32], clearance: float) -> list[Points]:
+    """Return the middle line ``(S, 2)`` of each link from src to dst, bent where a straight one would cut a node.
+
+    Both directions of a link share their line, reversed. `clearance` is what a line keeps from other nodes, in pixels.
+    """
+    lines: dict[tuple[int, int], Points] = {}
+    for src, dst in links.tolist():
+        pair = (min(src, dst), max(src, dst))
+        if pair not in lines:
+            lines[pair] = _bent(points, *pair, clearance)
+    return [lines[src, dst] if src < dst else lines[dst, src][::-1] for src, dst in links.tolist()]
+
+
+def part_of(line: Points, start: float, end: float) -> Points:
+    """Return a line without its first `start` and its last `end` pixels."""
+    at = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
+    last = max(at[-1] - end, start + 0.1)
+    kept = np.concatenate([[start], at[(at > start) & (at < last)], [last]])
+    return np.stack([np.interp(kept, at, line[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def to_the_right(line: Points) -> Points:
+    """Return the unit vectors to the right of a line ``(S, 2)`` at each of its points (y points down)."""
+    along = np.gradient(line, axis=0)
+    along = along / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None]
+    return np.stack([-along[:, 1], along[:, 0]], axis=1)
+
+
+def _bent(points: Points, src: int, dst: int, clearance: float) -> Points:
+    """Return a straight line of two points, or a parabola that passes the node in the way on its far side."""
+    start, along = points[src], points[dst] - points[src]
+    length = max(float(np.hypot(*along)), 1e-9)
+    right = np.array([-along[1], along[0]]) / length
+    share = (points - start) @ along / length**2
+    side = (points - start) @ right
+    in_the_way = (share > 0.05) & (share < 0.95) & (np.abs(side) < clearance)
+    in_the_way[[src, dst]] = False
+    if not in_the_way.any():
+        return np.stack([start, points[dst]])
+    share, side = share[in_the_way], side[in_the_way]
+    missing = (clearance - np.abs(side)) / (4 * share * (1 - share)) * np.where(side > 0, -1.0, 1.0)
+    bend = float(max(missing.tolist(), key=abs))
+    t = np.linspace(0.0, 1.0, 25)[:, None]
+    return np.asarray(start + t * along + 4 * t * (1 - t) * float(np.clip(bend, -60, 60)) * right, dtype=np.float64)
 
 
 def _shrink(latitude: NDArray[np.float64]) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from emulation.layout import directions
+from emulation.layout import to_the_right
 from emulation.svg import text
 
 Box = tuple[float, float, float, float]
@@ -22,16 +22,16 @@ class Lettering:
     Parameters
     ----------
     points : (N, 2) float64, pixels
-    links : (L, 2) int32, node indices
+    lines : the middle line of each link, (S, 2) float64 each
     radius : of a node, pixels
     width : of the map, pixels; words stay within
     """
 
-    def __init__(self, points: NDArray[np.float64], links: NDArray[np.int32], radius: float, width: float) -> None:
-        self._points, self._links, self._radius, self._width = points, links, radius, width
-        ends = points[links]
-        steps = np.linspace(0.0, 1.0, 40)[:, None, None]
-        self._lanes = (ends[:, 0] * (1 - steps) + ends[:, 1] * steps).reshape(-1, 2)
+    def __init__(
+        self, points: NDArray[np.float64], lines: Sequence[NDArray[np.float64]], radius: float, width: float
+    ) -> None:
+        self._points, self._lines, self._radius, self._width = points, lines, radius, width
+        self._lanes = np.concatenate([_dense(line) for line in lines]) if lines else np.zeros((0, 2))
         self._placed: list[Box] = []
 
     def name_node(self, node: int, name: str, size: float = 12.0) -> str:
@@ -48,14 +48,15 @@ class Lettering:
 
     def name_link(self, link: int, words: str, offset: float, class_: str, size: float = 14.0) -> str:
         """Return words about a link, to its right if there is room, at least `offset` pixels from its middle line."""
-        start, end = self._points[self._links[link]]
-        _, right = directions(start, end)
+        line = _dense(self._lines[link])
+        rights = to_the_right(line)
         wide = 0.62 * size * len(words)
-        reach = offset + abs(float(right[0])) * wide / 2 + abs(float(right[1])) * size / 2
         boxes = []
-        for along in (0.5, 0.35, 0.65):
+        for along in (20, 14, 26):
+            right = rights[along]
+            reach = offset + abs(float(right[0])) * wide / 2 + abs(float(right[1])) * size / 2
             for side in (reach, -reach, 1.8 * reach, -1.8 * reach):
-                x, y = (start * (1 - along) + end * along + right * side).tolist()
+                x, y = (line[along] + right * side).tolist()
                 boxes.append((x - wide / 2, y - size / 2, x + wide / 2, y + size / 2))
         return self._write(boxes, ["middle"] * len(boxes), words, class_, size)
 
@@ -70,9 +71,15 @@ class Lettering:
     def _cost(self, choice: tuple[int, Box]) -> float:
         """Say how bad a place is; at equal cost the earlier choice wins."""
         order, box = choice
-        cost = 0.1 * order + _covered(box, self._lanes) + 8 * _covered(box, self._points)
+        cost = 0.4 * order + _covered(box, self._lanes) + 8 * _covered(box, self._points)
         cost += 40 * sum(_overlap(box, other) for other in self._placed)
         return cost + 20 * (box[0] < 0) + 20 * (box[2] > self._width)
+
+
+def _dense(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 41 points along a line, evenly spaced in its parameter."""
+    at, wanted = np.linspace(0.0, 1.0, len(line)), np.linspace(0.0, 1.0, 41)
+    return np.stack([np.interp(wanted, at, line[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def _covered(box: Box, points: NDArray[np.float64]) -> int:

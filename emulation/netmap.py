@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulation.atomic import write_atomic
-from emulation.layout import directions, place_nodes
+from emulation.layout import centre_lines, part_of, place_nodes, to_the_right
 from emulation.lettering import Lettering
 from emulation.svg import (
     BASE_STYLE,
@@ -31,6 +31,7 @@ from emulation.svg import (
 WIDTH = 1120.0
 _PANEL = 544.0
 _MARGIN = 46.0
+_BORDER = 24.0
 _LABELLED_NODES = 70
 
 
@@ -73,16 +74,19 @@ def draw_maps(data: MapData, scheme: Scheme | None = None) -> str:
     ) + np.array([_MARGIN, 74.0])
     height = float(points[:, 1].max(initial=74.0)) + 84.0
     content = []
-    if scheme is not None:
-        content.append(element("rect", width=WIDTH, height=height, fill=colour("surface", scheme)))
     for x, caption, utilization in ((0.0, "Before", data.before), (WIDTH - _PANEL, "After", data.after)):
         peak = float(utilization.max(initial=0.0))
         heading = text(0, 20, caption, "t bold", 17) + text(0, 39, f"MLU {peak:.3f} {data.source}", "muted", 13)
         panel = _draw_panel(data, points, utilization, show_changes=caption == "After")
         content.append(element("g", heading, panel, transform=f"translate({x:.0f} 0)"))
     content.append(_legend(WIDTH / 2, height - 20))
-    css = "" if scheme is None else BASE_STYLE + style(scheme)
-    return picture(WIDTH, height, "Network map, links coloured by utilization, before and after", content, css)
+    label = "Network map, links coloured by utilization, before and after"
+    if scheme is None:
+        return picture(WIDTH, height, label, content)
+    wide, high = WIDTH + 2 * _BORDER, height + 2 * _BORDER
+    framed = element("g", *content, transform=f"translate({_BORDER:.0f} {_BORDER:.0f})")
+    background = element("rect", width=wide, height=high, fill=colour("surface", scheme))
+    return picture(wide, high, label, (background, framed), BASE_STYLE + style(scheme))
 
 
 def _draw_panel(
@@ -93,6 +97,7 @@ def _draw_panel(
     radius = 6.5 if num_nodes <= 30 else 4.5 if num_nodes <= 100 else 2.5
     widest = 7.0 if num_nodes <= 30 else 4.0 if num_nodes <= 100 else 2.0
     shapes = []
+    lines = centre_lines(points, data.links, radius + 11)
     order = np.argsort(utilization, kind="stable").tolist()
     for n in order:
         src, dst = data.links[n].tolist()
@@ -100,12 +105,12 @@ def _draw_panel(
         words = f"{data.nodes[src]} → {data.nodes[dst]}: {utilization[n]:.1%} of capacity, weight "
         words += f"{old} → {new}" if show_changes and old != new else f"{new if show_changes else old}"
         marked = " peak" if n == order[-1] else ""
-        shapes.append(_lane(points[src], points[dst], float(utilization[n]), radius, widest, words, marked))
+        shapes.append(_lane(lines[n], float(utilization[n]), radius, widest, words, marked))
     shapes += [
         element("circle", title(name), cx=x, cy=y, r=radius, class_="node", stroke_width=1.6)
         for name, (x, y) in zip(data.nodes, points.tolist(), strict=True)
     ]
-    lettering = Lettering(points, data.links, radius, _PANEL)
+    lettering = Lettering(points, lines, radius, _PANEL)
     if order:
         shapes.append(_callout(lettering, order[-1], float(utilization[order[-1]]), widest))
     if num_nodes <= _LABELLED_NODES:
@@ -114,34 +119,23 @@ def _draw_panel(
 
 
 def _lane(
-    start: NDArray[np.float64],
-    end: NDArray[np.float64],
-    utilization: float,
-    radius: float,
-    widest: float,
-    words: str,
-    marked: str = "",
+    line_: NDArray[np.float64], utilization: float, radius: float, widest: float, words: str, marked: str = ""
 ) -> str:
-    """Return one direction of a link: a band on its right-hand side whose end is half an arrowhead."""
-    along, right = directions(start, end)
+    """Return one direction of a link: a band on the right-hand side of its line whose end is half an arrowhead."""
     width = 1.2 + (widest - 1.2) * min(utilization, 1.0)
     head = 6.0 + width
-    inner = 0.7 * right
-    first, last = start + along * (radius - 1), end - along * (radius + 1.5)
-    corners = (
-        first + inner,
-        first + inner + width * right,
-        last - head * along + inner + width * right,
-        last - head * along + inner + (width + 2.6) * right,
-        last + inner,
-    )
+    whole = part_of(line_, radius - 1, radius + 1.5)
+    inner = whole + 0.7 * to_the_right(whole)
+    shaft = part_of(inner, 0.0, head)
+    right = to_the_right(shaft)
+    barb = shaft[-1] + (width + 2.6) * right[-1]
+    corners = [*inner, barb, *(shaft + width * right)[::-1]]
     shape = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     band = element("polygon", title(words), points=shape, class_=utilization_class(utilization) + marked)
     if utilization <= 1.0:
         return band
-    middle = inner + 0.5 * width * right
-    (x1, y1), (x2, y2) = first + middle, last - head * along + middle
-    return band + line(x1, y1, x2, y2, "over-mark", stroke_width=1.3, stroke_dasharray="3 4")
+    middle = " ".join(f"{x:.1f},{y:.1f}" for x, y in shaft + 0.5 * width * right)
+    return band + element("polyline", points=middle, class_="line over-mark", stroke_width=1.3, stroke_dasharray="3 4")
 
 
 def _callout(lettering: Lettering, link: int, utilization: float, widest: float) -> str:
@@ -172,6 +166,6 @@ def _legend(centre: float, baseline: float) -> str:
         ((x + 170, baseline - 3), (x + 230, baseline - 3)),
         ((x + 230, baseline - 3), (x + 170, baseline - 3)),
     ):
-        shapes.append(_lane(np.array(start), np.array(end), 0.45 if start[0] < end[0] else 0.15, 0, 7.0, ""))
+        shapes.append(_lane(np.array([start, end]), 0.45 if start[0] < end[0] else 0.15, 0, 7.0, ""))
     shapes.append(text(x + 240, baseline + 1, "traffic keeps to the right", "muted", 12))
     return "".join(shapes)

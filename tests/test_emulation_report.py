@@ -196,6 +196,22 @@ def test_layout_from_the_graph_shows_its_shape() -> None:
     assert near.max() < far.min()
 
 
+def test_lines_bend_around_nodes_in_their_way() -> None:
+    """A link from 0 to 2 does not seem to end at 1; both directions take the same line."""
+    points = np.array([[0.0, 0.0], [50.0, 4.0], [100.0, 0.0], [0.0, 90.0]])
+    links = np.array([[0, 2], [0, 3], [2, 0]], dtype=np.int32)
+    there, straight, back = layout.centre_lines(points, links, 15.0)
+    assert np.hypot(*(there - points[1]).T).min() >= 14.5
+    np.testing.assert_array_equal(there, back[::-1])
+    np.testing.assert_array_equal(straight, points[[0, 3]])
+
+
+def test_a_part_of_a_line_is_cut_at_both_ends() -> None:
+    line = np.array([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])
+    np.testing.assert_allclose(layout.part_of(line, 1.0, 2.0), [[1, 0], [3, 0], [3, 2]])
+    np.testing.assert_allclose(layout.to_the_right(line[:2]), [[0, 1], [0, 1]])
+
+
 @given(st.floats(0, 1e9), st.floats(1e-6, 1e9), st.integers(2, 9))
 def test_ticks_are_round_and_inside(low: float, extent: float, count: int) -> None:
     numbers = svg.ticks(low, low + extent, count)
