@@ -110,7 +110,7 @@ def gumbel(uniform: np.uint64, values: NDArray[np.int32]) -> np.int64:
     upper = (uniform >> _TOP) != np.uint64(0)
     distance = ~uniform if upper else uniform  # from the nearer end, in units of 2**-64, below 2**63
     # 53 bits become a float64 exactly: its exponent counts the leading zeros, its mantissa has the bits that follow the
-    # first one.
+    # first one. The ten bits that are dropped would only refine noise that one draw in 2**40 has.
     bits = np.float64(np.int64(distance >> np.uint64(10))).view(np.int64)
     zeros = np.int64(1023 + 52) - (bits >> np.int64(52))
     segment = (bits >> np.int64(52 - SEGMENT_BITS)) & np.int64((1 << SEGMENT_BITS) - 1)
