@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from emulation.addresses import LINK_PREFIX
 
-# Longest wait behind data: 50 packets are 60 ms at 10 Mbit/s. Long enough that senders which tick together lose
-# nothing.
-QUEUE_PACKETS = 50
+# Long enough for what a sender makes up for after it was kept from the processor; agents and OSPF do not wait in it.
+_QUEUE_S = 0.25
+_QUEUE_FRAME_BYTES = 600
+_MIN_QUEUE_PACKETS = 50
 
 ETHERNET_BYTES = 14  # the header that the kernel's byte counters and token buckets include; a veth has no preamble
 _MTU = 1500
@@ -38,6 +39,11 @@ class Port:
     interface: str
     address: str
     rate: float
+
+    @property
+    def queue_packets(self) -> int:
+        """How many packets may wait, in each of the priorities."""
+        return max(_MIN_QUEUE_PACKETS, round(self.rate * _QUEUE_S / (8 * _QUEUE_FRAME_BYTES)))
 
 
 def sysctls(hash_seed: int) -> dict[str, str]:
@@ -70,7 +76,7 @@ def ip_batch(loopback: str, ports: Sequence[Port]) -> str:
     lines = ["link set lo up", f"addr add {loopback}/32 dev lo"]
     for port in ports:
         lines.append(f"addr add {port.address}/{LINK_PREFIX} dev {port.interface}")
-        lines.append(f"link set dev {port.interface} txqueuelen {QUEUE_PACKETS} up")
+        lines.append(f"link set dev {port.interface} txqueuelen {port.queue_packets} up")
     return "\n".join(lines) + "\n"
 
 
@@ -83,7 +89,7 @@ def tc_batch(ports: Sequence[Port]) -> str:
     for port in ports:
         frame = _MTU + ETHERNET_BYTES
         burst = max(2 * frame, round(port.rate / 8 * _BURST_S))
-        bucket = f"rate {round(port.rate)}bit burst {burst} limit {QUEUE_PACKETS * frame}"
+        bucket = f"rate {round(port.rate)}bit burst {burst} limit {port.queue_packets * frame}"
         lines.append(f"qdisc add dev {port.interface} root handle 1: tbf {bucket}")
         lines.append(f"qdisc add dev {port.interface} parent 1:1 handle 10: pfifo_fast")
     return "\n".join(lines) + "\n"

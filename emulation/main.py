@@ -1,0 +1,58 @@
+"""The main job, in the project's environment: options, checks, and then the run in namespaces of its own."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from emulation.console import RunConsole
+from emulation.isolate import Isolation, run_isolated
+from emulation.network import leave_to_user, measured, running_fabric, running_traffic
+from emulation.options import Options, parse
+from emulation.plan import Plan, prepare, run_folder
+from emulation.prerequisites import check_emulation, extend_path
+from emulation.processes import EmulationError
+from policy.checkpoint import load_checkpoint
+from routing.errors import InputError
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; return the exit code (0 done, 1 internal error, 2 bad input, 3 aborted, 128+n signal)."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        options = parse(arguments)
+        return _run(options)
+    except InputError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(options: Options) -> int:
+    if options.replay is not None:
+        raise InputError("--replay is not there yet")
+    if options.fabric == "loopback":
+        raise InputError("--fabric loopback is not there yet")
+    extend_path()
+    plan = prepare(options)
+    if options.agents:
+        load_checkpoint(options.checkpoint)
+    check_emulation()
+    folder = run_folder(options.out, plan.topology.name)
+    return run_isolated(lambda isolation: on_emulated_network(plan, folder, isolation))
+
+
+def on_emulated_network(plan: Plan, folder: Path, isolation: Isolation) -> int:
+    """Run on Mininet and FRR, inside the namespaces; return the exit code."""
+    with RunConsole(json_only=plan.options.json) as console:
+        try:
+            with running_fabric(plan, folder, console) as fabric, running_traffic(plan, fabric, console) as traffic:
+                measured(plan, fabric, traffic, console, "before")
+                leave_to_user(plan, fabric, isolation, console)
+                return 0
+        except EmulationError as error:
+            console.error(str(error))
+            return 1

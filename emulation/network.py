@@ -1,0 +1,124 @@
+"""The steps of a run on the emulated network: bring it up, send traffic, measure, let the user play with it.
+
+Each step is a function that takes what it needs, so that a run is their sequence and nothing else.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emulation.agentconf import agent_config, write_config, write_shared
+from emulation.console import RunConsole
+from emulation.fabric import SINK_PORTS, Fabric
+from emulation.flows import TrafficSender
+from emulation.isolate import RUNTIME, Isolation
+from emulation.measure import LinkLoads, measure
+from emulation.plan import Plan
+from emulation.schedule import frame_size, timetables
+
+# In a folder that only this run sees, and short enough for a socket's name.
+BROKER_SOCKET = RUNTIME / "broker"
+
+_TRAFFIC_STREAM = 0x666C6F77
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Traffic that is being sent.
+
+    Attributes
+    ----------
+    sender : the process
+    frame_bytes : size of each frame, Ethernet header included
+    """
+
+    sender: TrafficSender
+    frame_bytes: int
+
+
+@contextmanager
+def running_fabric(plan: Plan, folder: Path, console: RunConsole) -> Iterator[Fabric]:
+    """Bring the network up, check every route against the model, and take it down at the end.
+
+    Raises
+    ------
+    EmulationError
+        If a tool or daemon fails, or the routes are not the model's in time.
+    """
+    options = plan.options
+    fabric = Fabric(plan.topology, folder, plan.live_weights, ecmp=options.ecmp, rate=options.rate, seed=options.seed)
+    try:
+        with console.phase("network") as phase:
+            phase.update(f"{plan.topology.num_nodes} routers, {plan.topology.num_links} links")
+            fabric.up()
+            fabric.wait_routes(plan.live)
+            right, total = fabric.routes_verified(plan.live)
+            phase.update(f"{plan.topology.num_nodes} routers, {right} of {total} routes as the model's")
+        yield fabric
+    finally:
+        fabric.down()
+
+
+@contextmanager
+def running_traffic(plan: Plan, fabric: Fabric, console: RunConsole) -> Iterator[Traffic]:
+    """Send the traffic matrix, scaled like the links, until the end of the body. Raises EmulationError."""
+    demand = plan.traffic.demand * fabric.scale
+    frame_bytes = frame_size(float(fabric.rate.min()), float(demand.sum()))
+    random = np.random.Generator(np.random.Philox(key=[plan.options.seed, _TRAFFIC_STREAM]))
+    tables = timetables(demand, frame_bytes, SINK_PORTS, random)
+    sender = TrafficSender(fabric.hosts.pids, fabric.plan.loopback, tables, frame_bytes)
+    with console.phase("traffic") as phase:
+        sender.start()
+        phase.update(f"{demand.sum() / 1e6:.1f} Mbit/s in frames of {frame_bytes} bytes")
+    try:
+        yield Traffic(sender, frame_bytes)
+    finally:
+        sender.stop()
+
+
+def measured(plan: Plan, fabric: Fabric, traffic: Traffic, console: RunConsole, name: str) -> LinkLoads:
+    """Measure every link for ``--window`` seconds. Raises EmulationError if the sender has ended."""
+    with console.phase(name) as phase:
+        phase.update(f"counting for {plan.options.window_s:g} s")
+        loads = measure(fabric, traffic.frame_bytes, plan.options.window_s)
+        traffic.sender.check_alive()
+        phase.update(f"MLU {loads.utilization.max():.3f}")
+    return loads
+
+
+def launch_commands(plan: Plan, fabric: Fabric, isolation: Isolation, broker: str) -> list[str]:
+    """Write each agent's configuration and return the commands that launch them, as root from another terminal."""
+    write_shared(fabric)
+    commands = []
+    for node in range(plan.topology.num_nodes):
+        config = agent_config(fabric, node, broker=broker, checkpoint=plan.options.checkpoint)
+        path = write_config(fabric.folder(node), config)
+        enter = f"nsenter --target {isolation.init_pid} --pid --mount nsenter --target {fabric.pid(node)} --net"
+        root = Path(__file__).resolve().parent.parent
+        program = shlex.join(["env", f"PYTHONPATH={root}", sys.executable, "-m", "agent", "--config", str(path)])
+        commands.append(f"{enter} {program}")
+    return commands
+
+
+def leave_to_user(plan: Plan, fabric: Fabric, isolation: Isolation, console: RunConsole) -> None:
+    """Say how to launch each agent by hand; then Mininet's prompt with ``--cli``, else wait for Ctrl-C."""
+    broker = plan.options.broker or f"unix:{BROKER_SOCKET}"
+    commands = launch_commands(plan, fabric, isolation, broker)
+    console.heading("One command per agent, as root in another terminal:")
+    for name, command in zip(plan.topology.nodes, commands, strict=True):
+        console.end_line()
+        print(f"{name}: {command}", flush=True)
+    if plan.options.cli:
+        fabric.hosts.prompt()
+        return
+    console.heading("The network stays up until Ctrl-C.")
+    while True:
+        signal.pause()
