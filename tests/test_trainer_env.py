@@ -28,7 +28,8 @@ from trainer.instances import (
     random_topology,
     random_weights,
 )
-from trainer.ppo import Trainer, rollout, train
+from trainer.ppo import Trainer, train
+from trainer.rollout import rollout
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "marl-gnn-te"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the published data set is not here")
@@ -38,7 +39,13 @@ TINY = replace(PRESETS["default"], num_instances=0, generated=3, sizes=(5, 7), g
 
 def _instance(seed: int, nodes: int = 6, steps: int = 9) -> Instance:
     topology = random_topology(seed, nodes)
-    return Instance(topology, generated_matrix(topology, "uniform", seed), random_weights(topology.num_links, seed), steps, "uniform")
+    return Instance(
+        topology,
+        generated_matrix(topology, "uniform", seed),
+        random_weights(topology.num_links, seed),
+        steps,
+        "uniform",
+    )
 
 
 def test_block_does_what_single_episodes_do() -> None:
@@ -47,7 +54,10 @@ def test_block_does_what_single_episodes_do() -> None:
     assert [(b.topology.name, b.num_envs, b.steps) for b in env.blocks] == [("random-1", 4, 9), ("random-2", 2, 12)]
     assert env.num_steps == 4 * 9 + 2 * 12
     rng = np.random.default_rng(0)
-    singles = {id(b): [Episode(i.topology, i.traffic, i.start_weights, i.steps, "default") for i in b.instances] for b in env.blocks}
+    singles = {
+        id(b): [Episode(i.topology, i.traffic, i.start_weights, i.steps, "default") for i in b.instances]
+        for b in env.blocks
+    }
     while env.active:
         for block in env.active:
             links = np.arange(block.topology.num_links, dtype=np.int32)
@@ -61,7 +71,7 @@ def test_block_does_what_single_episodes_do() -> None:
 
 
 def test_rollout_samples_from_the_policy() -> None:
-    trainer = Trainer(TINY, InstanceSource((), None, 1), [])
+    trainer = Trainer(TINY, InstanceSource((), None, 1))
     env = VecEnv([_instance(1, steps=1)], "default", copies=4000)
     (trajectory,) = rollout(env, trainer.agent, trainer.generator)
     (log_probs,), _ = trainer.agent([(env.blocks[0].topology, trajectory.features[0, :1])])
@@ -85,7 +95,7 @@ def test_greedy_raises_the_most_utilised_link() -> None:
 def test_same_seed_gives_the_same_parameters(baseline: str) -> None:
     def parameters(seed: int) -> dict[str, np.ndarray]:
         args = replace(TINY, baseline=baseline, seed=seed)
-        trainer = Trainer(args, InstanceSource((), None, seed), [])
+        trainer = Trainer(args, InstanceSource((), None, seed))
         for _ in range(2):
             trainer.iterate()
         return trainer.agent.actor.export()
@@ -101,7 +111,15 @@ def test_training_writes_checkpoints_and_tensorboard(tmp_path: Path) -> None:
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
     for name in ("last", "best"):
         checkpoint = load_checkpoint(tmp_path / "run" / f"{name}.safetensors")
-        assert {"command", "arguments", "seed", "data", "start", "temperature", "validation"} <= checkpoint.metadata.keys()
+        assert {
+            "command",
+            "arguments",
+            "seed",
+            "data",
+            "start",
+            "temperature",
+            "validation",
+        } <= checkpoint.metadata.keys()
     assert "temperature_best_of_8" in checkpoint.metadata
 
 

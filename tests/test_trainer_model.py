@@ -30,7 +30,10 @@ def test_link_hears_all_links_into_the_router_it_leaves() -> None:
     topology = random_topology(3, 7)
     senders, receivers = adjacency(topology)
     expected = [
-        (s, r) for r in range(topology.num_links) for s in range(topology.num_links) if topology.dst[s] == topology.src[r]
+        (s, r)
+        for r in range(topology.num_links)
+        for s in range(topology.num_links)
+        if topology.dst[s] == topology.src[r]
     ]
     assert list(zip(senders.tolist(), receivers.tolist(), strict=True)) == expected
     assert all((int(topology.reverse[r]), r) in expected for r in range(topology.num_links))
@@ -67,7 +70,9 @@ def test_batch_of_mixed_topologies_equals_one_by_one() -> None:
     initialise(critic, _generator(1), last_gain=1.0)
     agent = Agent(actor, critic)
     rng = np.random.default_rng(1)
-    features = [torch.from_numpy(rng.normal(size=(c, t.num_links, 12)).astype(np.float32)) for t, c in ((small, 3), (large, 2))]
+    features = [
+        torch.from_numpy(rng.normal(size=(c, t.num_links, 12)).astype(np.float32)) for t, c in ((small, 3), (large, 2))
+    ]
     with torch.no_grad():
         together, values = agent([(small, features[0]), (large, features[1])])
         for topology, block, log_probs, value in zip((small, large), features, together, values, strict=True):

@@ -1,7 +1,7 @@
 """The arguments of `python -m trainer.ppo`: one dataclass, two presets.
 
-The words are CleanRL's. An *instance* is one (topology, traffic matrix, start weights); a *group* is the `group_size` episodes
-that start from the same instance and differ only in what they sample.
+The words are CleanRL's. An *instance* is one (topology, traffic matrix, start weights); a *group* is the `group_size`
+episodes that start from the same instance and differ only in what they sample.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Args:
     seed: int = 1
     """seed of parameters, instances and samples"""
     data: Path | None = None
-    """folder of the published data set (marl-gnn-te): matrices 0-79 train, 80-99 validate; without it they are generated"""
+    """folder of the published data set (marl-gnn-te): 0-79 train, 80-99 validate; without it matrices are generated"""
     out: Path = Path("runs/ppo")
     """folder for TensorBoard, the last and the best checkpoint"""
     resume: Path | None = None
@@ -84,12 +84,8 @@ class Args:
     target_kl: float | None = None
     """stop an update early beyond this approximate KL divergence"""
 
-    hidden: int | None = None
-    """D, instead of the network preset's"""
     rounds: int | None = None
     """K, instead of the network preset's"""
-    features: str | None = None
-    """feature set, instead of the network preset's"""
     temperature: float = 1.0
     """sampling temperature of validation during training (what the checkpoint recommends is chosen at the end)"""
     validate_every: int = 25
@@ -102,9 +98,9 @@ class Args:
     """train three seeds briefly on random networks, check the gain on an unseen one, exit 1 if it is missing"""
 
 
-# Where the paper's text and its stored configurations differ, the text is followed, but for Adam's eps: "0.9" stops learning
-# and the stored configurations have 0.1 or 1e-5. One matrix for 50 episodes = 8 episodes each in 6 iterations. Minibatches of
-# 25 steps are of 32 here, because four networks and 16 episodes share an update.
+# Where the paper's text and its stored configurations differ, the text is followed, but for Adam's eps: "0.9" stops
+# learning, and the stored configurations have 0.1 or 1e-5. One matrix for 50 episodes is here 8 episodes at once in 6
+# iterations. The paper's minibatches are 25 steps of one episode.
 PRESETS = {
     "default": Args(),
     "paper": Args(

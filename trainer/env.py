@@ -1,7 +1,7 @@
 """Many episodes at once, on the routing kernels that the routers use.
 
-Episodes on the same network run in lockstep as one *block* of B episodes, because they have the same number of links and of
-steps; a `VecEnv` is a few blocks. An action is a link, whose weight grows by one.
+Episodes on the same network run in lockstep as one *block* of B episodes, because they have the same number of links
+and of steps; a `VecEnv` is a few blocks. An action is a link, whose weight grows by one.
 
 | symbol | shape | meaning |
 |---|---|---|
@@ -28,11 +28,11 @@ from trainer.instances import Instance
 def rewards(mlu: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
     """Return the reward of every step, (T, B), from the MLUs of an episode, (T+1, B).
 
-    `paper`: MLU_t - MLU_t+1 (paper 003, IV-C). Sums to start minus end: a detour through worse states is paid back, but what is
-    kept in the end is the best state, not the last.
+    `paper`: MLU_t - MLU_t+1 (paper 003, IV-C). Sums to start minus end: a detour through worse states is paid back, but
+    what is kept in the end is the best state, not the last.
 
-    `log`: log(best_t / best_t+1) with best the lowest MLU so far. Sums to log(start / best), the thing that is wanted; never negative,
-    and independent of the traffic's scale.
+    `log`: log(best_t / best_t+1) with best the lowest MLU so far. Sums to log(start / best), the thing that is wanted;
+    never negative, and independent of the traffic's scale.
     """
     if kind == "paper":
         return mlu[:-1] - mlu[1:]
@@ -100,13 +100,15 @@ class Block:
     @property
     def best_mlu(self) -> NDArray[np.float64]:
         """(B,) lowest MLU so far, start included."""
-        return self.mlu[: self.step_index + 1].min(axis=0)
+        lowest: NDArray[np.float64] = self.mlu[: self.step_index + 1].min(axis=0)
+        return lowest
 
 
 class VecEnv:
     """Blocks of episodes, one for each topology and length among the instances, every instance `copies` times.
 
-    Within a block the copies of an instance are neighbours: episode `i * copies + c` is copy c of the block's instance i.
+    Within a block the copies of an instance are neighbours: episode ``i * copies + c`` is copy c of the block's
+    instance i.
     """
 
     def __init__(self, instances: Sequence[Instance], features: str, copies: int = 1) -> None:

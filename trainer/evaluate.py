@@ -1,7 +1,7 @@
 """How good is a checkpoint: `python -m trainer.evaluate default --data DIR`.
 
-Every episode is run by `policy.episode.run_episode`, the engine that the routers' decisions equal, so these figures are those of a
-deployment. Each table cell is the mean over the named matrices of one network and traffic profile:
+Every episode is run by `policy.episode.run_episode`, the engine that decides as the routers do, so these figures are
+those of a deployment. Each table cell is the mean over the named matrices of one network and traffic profile:
 
 - `one`: the best MLU of an episode, mean over the episodes;
 - `best`: the best MLU of all episodes on the same matrix;
@@ -63,6 +63,7 @@ class Cell:
     topology: str
     profile: str
     matrices: int
+    milliseconds: float
     start: float
     inverse_capacity: float
     greedy: float
@@ -71,7 +72,6 @@ class Cell:
     greedy_ratio: float
     one_ratio: float
     best_ratio: float
-    milliseconds: float
 
 
 def bounds(data: Path, topology: str, profile: str) -> dict[int, float]:
@@ -83,11 +83,10 @@ def bounds(data: Path, topology: str, profile: str) -> dict[int, float]:
 
 def policy_mlus(instance: Instance, checkpoint: Checkpoint, args: Args) -> NDArray[np.float64]:
     """Best MLU of each of the episodes, (episodes,)."""
-    options = {} if args.temperature is None else {"temperature": args.temperature}
     traces = (
         run_episode(
             instance.topology, instance.traffic, instance.start_weights, checkpoint,
-            steps=instance.steps, seed=args.seed, episode=episode, **options,
+            steps=instance.steps, seed=args.seed, episode=episode, temperature=args.temperature,
         )
         for episode in range(args.episodes)
     )  # fmt: skip
@@ -115,8 +114,9 @@ def evaluate_cell(checkpoint: Checkpoint, topology_name: str, profile: str, args
         greedy, limit = greedy_plus_one(instance), bound.get(index, float("nan"))
         one, best = float(mlus.mean()), float(mlus.min())
         rows.append((initial, ospf, greedy, one, best, greedy / limit, one / limit, best / limit))
-    means = np.mean(rows, axis=0).tolist()
-    return Cell(topology_name, profile, len(rows), *means, 1e3 * seconds / len(rows) / args.episodes)
+    means: list[float] = np.mean(rows, axis=0).tolist()
+    milliseconds = 1e3 * seconds / len(rows) / args.episodes
+    return Cell(topology_name, profile, len(rows), milliseconds, *means)
 
 
 def show(cells: list[Cell], args: Args) -> None:

@@ -1,8 +1,7 @@
 """What the trainer trains and validates on: (topology, traffic matrix, start weights), all drawn from seeds.
 
 The published data set's 150 matrices per network and profile are split once for the whole project: 0-79 train, 80-99
-validate, 100-149 test. Nothing here can return a test matrix by accident: `train` and `validation` refuse them, and GBN is
-kept out of both.
+validate, 100-149 test. `InstanceSource` never returns a test matrix, and refuses GBN.
 """
 
 from __future__ import annotations
@@ -42,12 +41,12 @@ class Instance:
 
 
 def random_weights(num_links: int, *key: int) -> NDArray[np.int64]:
-    """Start weights as the paper draws them, uniformly from {1, 2, 3, 4}, from a keyed counter-based generator."""
+    """Draw start weights as the paper does, uniformly from {1, 2, 3, 4}, from a keyed counter-based generator."""
     return _generator(*key).integers(1, 5, num_links)
 
 
 def generated_matrix(topology: Topology, profile: str, seed: int) -> TrafficMatrix:
-    """A matrix of the profile's kind from `routing.traffic`."""
+    """Return a matrix of the profile's kind from `routing.traffic`."""
     return (uniform if profile == "uniform" else gravity)(topology, seed)
 
 
@@ -94,7 +93,7 @@ class PublishedData:
         return TrafficMatrix(self._load(topology, profile)[index], f"{topology.name}-{profile}-{index}")
 
     def paper_weights(self, topology: Topology) -> NDArray[np.int64]:
-        """The weights with which the paper starts every episode, in canonical link order."""
+        """Return the weights with which the paper starts every episode, in canonical link order."""
         with np.load(self._path(topology, PROFILES[0])) as archive:
             links = archive["links"]
         # The published code's own generator and link order: numpy's legacy seeding is part of the data.
@@ -103,7 +102,7 @@ class PublishedData:
 
 
 def random_topology(seed: int, num_nodes: int) -> Topology:
-    """A connected network: a random tree plus as many chords, capacities of 10, 40 or 100 Mbit/s."""
+    """Return a connected network: a random tree plus as many chords, capacities of 10, 40 or 100 Mbit/s."""
     rng = _generator(seed, num_nodes)
     pairs = {(int(rng.integers(n)), n) for n in range(1, num_nodes)}
     while len(pairs) < min(2 * num_nodes - 2, num_nodes * (num_nodes - 1) // 2):
@@ -150,12 +149,14 @@ class InstanceSource:
             return self._published.matrix(topology, profile, index)
         return generated_matrix(topology, profile, index)
 
-    def _instance(self, topology: Topology, profile: str, traffic: TrafficMatrix, weights: NDArray[np.int64]) -> Instance:
+    def _instance(
+        self, topology: Topology, profile: str, traffic: TrafficMatrix, weights: NDArray[np.int64]
+    ) -> Instance:
         steps = max(1, round(self._stretch * default_steps(topology)))
         return Instance(topology, traffic, weights, steps, profile)
 
     def train(self, draw: int, count: int) -> list[Instance]:
-        """`count` training instances, every network and profile in turn, fresh start weights; the same for the same `draw`."""
+        """Draw instances: every network and profile in turn, fresh start weights; the same for the same `draw`."""
         rng = _generator(self._seed, 1, draw)
         instances = []
         for i in range(count):
@@ -166,7 +167,7 @@ class InstanceSource:
         return instances
 
     def random_networks(self, draw: int, count: int, sizes: tuple[int, int], pool: int = 200) -> list[Instance]:
-        """`count` instances on random networks (from a pool, so that graphs and kernels are reused)."""
+        """Draw instances on random networks, from a pool, so that their graphs are reused."""
         rng = _generator(self._seed, 2, draw)
         instances = []
         for _ in range(count):
@@ -180,7 +181,7 @@ class InstanceSource:
         return instances
 
     def validation(self, per_network: int = 20) -> list[Instance]:
-        """Unseen matrices (80-99, or generated) on the training networks, started as the paper starts or from keyed weights."""
+        """Return unseen matrices (80-99, or generated) on the same networks; half of them start as the paper does."""
         instances = []
         for topology, profile in self._networks:
             for i in range(per_network):

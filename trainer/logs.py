@@ -12,6 +12,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from trainer.args import Args
 
+_BESIDE_THE_BAR = {
+    "charts/log_gain": "gain",
+    "losses/entropy": "entropy",
+    "validation/ratio_to_greedy": "mlu/greedy",
+    "charts/SPS": "SPS",
+}
+
 
 class RunLog:
     """Context manager around a training run; without a folder only the progress bar is shown.
@@ -27,8 +34,8 @@ class RunLog:
             rows = "\n".join(f"|{name}|{value}|" for name, value in asdict(args).items())
             self._writer.add_text("arguments", f"|argument|value|\n|-|-|\n{rows}")
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
         )  # fmt: skip
         self._task = self._progress.add_task("iterations", total=args.iterations, figures="")
         self._figures: dict[str, str] = {}
@@ -38,7 +45,9 @@ class RunLog:
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Flush and close."""
         self._progress.stop()
         if self._writer:
@@ -49,8 +58,7 @@ class RunLog:
         if self._writer:
             for name, value in metrics.items():
                 self._writer.add_scalar(name, value, step)
-        shown = {"charts/log_gain": "gain", "losses/entropy": "entropy", "validation/ratio_to_greedy": "mlu/greedy", "charts/SPS": "SPS"}
-        self._figures |= {label: f"{metrics[name]:.4g}" for name, label in shown.items() if name in metrics}
+        self._figures |= {label: f"{metrics[name]:.4g}" for name, label in _BESIDE_THE_BAR.items() if name in metrics}
         figures = "  ".join(f"{label} {value}" for label, value in self._figures.items())
         self._progress.update(self._task, figures=figures)
 

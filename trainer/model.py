@@ -16,8 +16,9 @@ stacked into one axis, and adjacencies (sender link -> receiver link) are shifte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class _RoundToHalf(torch.autograd.Function):
 
 def round_to_half(h: Tensor) -> Tensor:
     """Round to float16 values, saturating; the gradient passes as if nothing had happened (straight-through)."""
-    rounded: Tensor = _RoundToHalf.apply(h)
+    rounded: Tensor = _RoundToHalf.apply(h)  # type: ignore[no-untyped-call]
     return rounded
 
 
@@ -115,19 +116,28 @@ def aggregate(messages: Tensor, graph: LinkGraph, how: str) -> Tensor:
 class LinkMpnn(nn.Module):
     """Encode, K rounds of message, aggregation and update: features (n, F) -> hidden states (n, D).
 
-    Parameters are named as in `policy.mpnn` (``message.0.weight`` is (out, in)); a message's input is the sender's state, then the
-    receiver's, so its first layer is computed once per link and not once per adjacency.
+    Parameters are named as in `policy.mpnn` (``message.0.weight`` is (out, in)); a message's input is the sender's
+    state, then the receiver's, so its first layer is computed once per link and not once per adjacency.
     """
+
+    encode: nn.ModuleList
+    message: nn.ModuleList
+    update: nn.ModuleList
+    readout: nn.ModuleList
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.preset = preset
-        self.activation = {"tanh": torch.tanh, "leaky_relu": nn.functional.leaky_relu}[preset.activation]
+        activations: dict[str, Callable[[Tensor], Tensor]] = {
+            "tanh": torch.tanh,
+            "leaky_relu": nn.functional.leaky_relu,
+        }
+        self.activation = activations[preset.activation]
         for part, sizes in preset.layer_sizes().items():
             if part != "readout":
                 setattr(self, part, linear_layers(sizes))
 
-    def through(self, layers: nn.ModuleList, x: Tensor) -> Tensor:
+    def through(self, layers: Iterable[nn.Module], x: Tensor) -> Tensor:
         """Apply layers, each followed by the activation."""
         for layer in layers:
             x = self.activation(layer(x))
@@ -135,17 +145,17 @@ class LinkMpnn(nn.Module):
 
     def messages(self, h: Tensor, graph: LinkGraph) -> Tensor:
         """Message of every adjacency, (A, M)."""
-        first = self.message[0]
+        weight, bias = self.message[0].get_parameter("weight"), self.message[0].get_parameter("bias")
         size = self.preset.hidden
-        sent = nn.functional.linear(h, first.weight[:, :size])
-        own = nn.functional.linear(h, first.weight[:, size:], first.bias)
+        sent = nn.functional.linear(h, weight[:, :size])
+        own = nn.functional.linear(h, weight[:, size:], bias)
         pairs = sent.index_select(0, graph.senders) + own.index_select(0, graph.receivers)
         return self.through(self.message[1:], self.activation(pairs))
 
     def states(self, x: Tensor, graph: LinkGraph) -> Tensor:
         """Hidden states after the last round, (n, D)."""
-        h = self.through(self.encode, x) if len(self.encode) else nn.functional.pad(x, (0, self.preset.hidden - x.shape[1]))
-        h = round_to_half(h)
+        zeros = self.preset.hidden - x.shape[1]
+        h = round_to_half(self.through(self.encode, x) if len(self.encode) else nn.functional.pad(x, (0, zeros)))
         for _ in range(self.preset.rounds):
             gathered = aggregate(self.messages(h, graph), graph, self.preset.aggregation)
             new = self.through(self.update, torch.cat([h, gathered], dim=1))
@@ -165,7 +175,7 @@ class Actor(LinkMpnn):
     def forward(self, x: Tensor, graph: LinkGraph) -> Tensor:
         """Logits of all stacked links, (n,)."""
         h = self.through(self.readout[:-1], self.states(x, graph))
-        logits = self.readout[-1](h)[:, 0]
+        logits: Tensor = self.readout[-1](h)[:, 0]
         return logits + self.skip * x[:, 0] if self.preset.skip else logits
 
     def export(self) -> dict[str, NDArray[np.float32]]:
@@ -178,7 +188,7 @@ class Actor(LinkMpnn):
 
 
 class Critic(LinkMpnn):
-    """Value of a whole network's state, from mean, maximum, minimum and standard deviation of its links' hidden states."""
+    """Value of a network's state, from mean, maximum, minimum and standard deviation of its links' hidden states."""
 
     def __init__(self, preset: Preset) -> None:
         super().__init__(preset)
@@ -187,7 +197,8 @@ class Critic(LinkMpnn):
     def value(self, h: Tensor) -> Tensor:
         """Values (S,) of S networks with hidden states (S, L, D)."""
         pooled = torch.cat([h.mean(dim=1), h.amax(dim=1), h.amin(dim=1), h.std(dim=1, unbiased=False)], dim=1)
-        return self.readout[-1](self.through(self.readout[:-1], pooled))[:, 0]
+        values: Tensor = self.readout[-1](self.through(self.readout[:-1], pooled))[:, 0]
+        return values
 
 
 class Agent(nn.Module):
@@ -217,21 +228,21 @@ class Agent(nn.Module):
 
 def linear_layers(sizes: Sequence[int]) -> nn.ModuleList:
     """Linear layers of these sizes, the first being the input's."""
-    return nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
 
-def initialise(network: LinkMpnn, generator: torch.Generator, *, last_gain: float, skip: float = 0.0) -> None:
+def initialise(network: Actor | Critic, generator: torch.Generator, *, last_gain: float, skip: float = 0.0) -> None:
     """Orthogonal weights (as the published code), zero biases; `last_gain` scales the last readout layer.
 
     A small last gain makes the first policy follow the skip connection alone: logit = skip * first feature.
     """
+    gain = nn.init.calculate_gain("tanh" if network.preset.activation == "tanh" else "leaky_relu")
+    last = f"readout.{len(network.readout) - 1}.weight"
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name == "skip":
                 parameter.fill_(skip)
             elif parameter.ndim == 2:
-                last = name == f"readout.{len(network.readout) - 1}.weight"
-                gain = last_gain if last else nn.init.calculate_gain(network.preset.activation)
-                nn.init.orthogonal_(parameter, gain, generator=generator)
+                nn.init.orthogonal_(parameter, last_gain if name == last else gain, generator=generator)
             else:
                 parameter.zero_()

@@ -2,16 +2,17 @@
 
 One iteration, as in the paper (003, IV-C) and in CleanRL's words:
 
-1. `rollout`: `num_envs` episodes of T steps with the current policy. All links of a network form *one* categorical distribution;
-   its logits come from the links' readouts (Algorithm 1), so this is single-agent PPO over a network that is evaluated by many agents.
-2. advantages: `gae` with a critic, or `group_advantages` without: what an episode gained beyond the mean of the episodes that
-   started from the same instance.
+1. `rollout`: `num_envs` episodes of T steps with the current policy. All links of a network form *one* categorical
+   distribution; its logits come from the links' readouts (Algorithm 1), so this is single-agent PPO with a policy that
+   many agents evaluate together.
+2. `estimate_advantages`: `gae` with a critic; or `group_means` without one: what an episode gained beyond the mean of
+   the episodes that started from the same instance, at the same step.
 3. `update`: a few passes of minibatch gradient steps on the clipped objective.
 
 | symbol | shape | meaning |
 |---|---|---|
 | rewards | (T, B) | reward of step t of episode b |
-| values | (T+1, B) | critic's estimate, 0 after the last step: an episode ends after T steps by design |
+| values | (T+1, B) | critic's estimate, 0 after the last step |
 | returns | (T, B) | discounted sum of the rewards from t on |
 | logprob | (T, B) | log-probability of the chosen link when it was chosen |
 """
@@ -23,24 +24,22 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policy.checkpoint import load_checkpoint, save_checkpoint
-from policy.mpnn import PRESETS, Network
+from policy.mpnn import PRESETS
 from routing.errors import InputError
 from trainer.args import Args, parse
-from trainer.env import Block, VecEnv, greedy_plus_one, rewards
-from trainer.instances import Instance, InstanceSource
+from trainer.env import VecEnv, rewards
+from trainer.instances import InstanceSource
 from trainer.logs import RunLog
 from trainer.model import Actor, Agent, Critic, initialise
-
-TEMPERATURES = (0.6, 0.8, 1.0, 1.25, 1.6)
+from trainer.rollout import Trajectory, Validation, rollout
 
 
 def gae(rewards: Tensor, values: Tensor, gamma: float, gae_lambda: float) -> Tensor:
@@ -69,11 +68,28 @@ def group_means(returns: Tensor, group_size: int) -> Tensor:
     return means.expand(-1, -1, group_size).reshape(steps, envs)
 
 
+def group_baseline(returns: Tensor, mlu: Tensor, group_size: int) -> Tensor:
+    """Group mean plus a linear regression on the state, (T, B), for `returns` (T, B) of episodes with MLUs (T+1, B).
+
+    Who has already found a good state has less to gain. At every step the deviation from the group's mean return is
+    regressed on the deviations of log(best MLU so far) and log(MLU), over all episodes of the block. Nothing in it
+    depends on the action.
+    """
+    log_mlu = mlu[:-1].log()
+    state = torch.stack([log_mlu.cummin(dim=0).values, log_mlu], dim=2)  # (T, B, 2)
+    state = state - torch.stack([group_means(column, group_size) for column in state.unbind(dim=2)], dim=2)
+    means = group_means(returns, group_size)
+    ridge = 1e-6 * torch.eye(2, dtype=state.dtype)
+    slope = torch.linalg.solve(state.mT @ state + ridge, state.mT @ (returns - means)[:, :, None])  # (T, 2, 1)
+    fitted: Tensor = (state @ slope)[:, :, 0]
+    return means + fitted
+
+
 def normalise_steps(advantages: Tensor, floor: float) -> Tensor:
     """Divide by the standard deviation over all episodes at the same step, at least `floor` of the largest, (T, B).
 
-    The first steps of an episode halve the MLU and the last ones gain a few per mille; with one scale for all, what decides
-    in the end would hardly be learned.
+    The first steps of an episode halve the MLU and the last ones gain a few per mille; with one scale for all, what
+    decides in the end would hardly be learned.
     """
     scale = advantages.std(dim=1, keepdim=True)
     return advantages / scale.clamp(min=floor * float(scale.max()) + 1e-8)
@@ -83,46 +99,6 @@ def clipped_loss(logprob: Tensor, old_logprob: Tensor, advantages: Tensor, clip_
     """PPO's objective as a loss: mean of max(-A r, -A clip(r, 1 - c, 1 + c)) with r the probability ratio."""
     ratio = (logprob - old_logprob).exp()
     return torch.max(-advantages * ratio, -advantages * ratio.clamp(1 - clip_coef, 1 + clip_coef)).mean()
-
-
-@dataclass
-class Trajectory:
-    """What one block of episodes went through."""
-
-    block: Block
-    features: Tensor  # (T, B, L, F)
-    actions: Tensor  # (T, B)
-    logprob: Tensor  # (T, B)
-    values: Tensor  # (T+1, B)
-    advantages: Tensor = field(default_factory=lambda: torch.empty(0))
-    returns: Tensor = field(default_factory=lambda: torch.empty(0))
-
-
-@torch.no_grad()
-def rollout(
-    env: VecEnv, agent: Agent, generator: torch.Generator, *, temperature: float = 1.0, keep: bool = True
-) -> list[Trajectory]:
-    """Play all episodes to their ends, deciding with the routers' own network; with `keep=False` only the MLUs remain."""
-    network = Network(agent.actor.preset, agent.actor.export())
-    kept: dict[int, list[tuple[Tensor, ...]]] = {id(block): [] for block in env.blocks}
-    while active := env.active:
-        for block in active:
-            x = block.observe()
-            logp = torch.from_numpy(block.logits(network, x)).log_softmax(dim=1)
-            # Gumbel-max: the same distribution as the deployed sampler, from the trainer's own stream.
-            noise = -torch.empty_like(logp).exponential_(generator=generator).log()
-            actions = (logp / temperature + noise).argmax(dim=1)
-            block.step(actions.numpy())
-            if keep:
-                kept[id(block)].append((torch.from_numpy(x), actions, logp.gather(1, actions[:, None])[:, 0]))
-    if not keep:
-        return []
-    trajectories = []
-    for block in env.blocks:
-        features, actions, logprob = (torch.stack(column) for column in zip(*kept[id(block)], strict=True))
-        values = torch.stack([*(agent.values(block.topology, x) for x in features), torch.zeros(block.num_envs)])
-        trajectories.append(Trajectory(block, features, actions, logprob, values))
-    return trajectories
 
 
 def estimate_advantages(trajectories: Sequence[Trajectory], args: Args) -> dict[str, float]:
@@ -136,7 +112,8 @@ def estimate_advantages(trajectories: Sequence[Trajectory], args: Args) -> dict[
             baseline = trajectory.values[:-1]
         else:
             trajectory.returns = discounted_returns(reward, args.gamma)
-            baseline = group_means(trajectory.returns, args.group_size)
+            mlu = torch.from_numpy(trajectory.block.mlu)
+            baseline = group_baseline(trajectory.returns.double(), mlu, args.group_size).float()
             trajectory.advantages = trajectory.returns - baseline
         baselines.append(baseline.flatten())
         all_returns.append(trajectory.returns.flatten())
@@ -182,9 +159,9 @@ def update(
         for batch in minibatches(trajectories, args.num_minibatches, args.sample_fraction, generator):
             parts = [(t.block.topology, t.features[steps, envs]) for t, steps, envs in batch]
             log_probs, values = agent(parts)
-            actions, old, advantages, returns = (
+            old, advantages, returns = (
                 torch.cat([getattr(t, name)[steps, envs] for t, steps, envs in batch])
-                for name in ("actions", "logprob", "advantages", "returns")
+                for name in ("logprob", "advantages", "returns")
             )
             chosen = torch.cat(
                 [lp.gather(1, t.actions[s, e][:, None])[:, 0] for lp, (t, s, e) in zip(log_probs, batch, strict=True)]
@@ -196,7 +173,7 @@ def update(
             if agent.critic is not None:
                 loss = loss + args.vf_coef * v_loss
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
             optimizer.step()
             with torch.no_grad():
@@ -212,9 +189,9 @@ def update(
 
 
 def make_agent(args: Args) -> Agent:
-    """Networks with orthogonal weights from `args.seed`; the skip connection starts as sampled greedy: exp(3 u / max u)."""
-    changes = {"hidden": args.hidden, "rounds": args.rounds, "features": args.features}
-    preset = replace(PRESETS[args.preset], **{name: value for name, value in changes.items() if value is not None})
+    """Networks with weights from `args.seed`; the skip connection starts as sampled greedy, exp(3 u / max u)."""
+    preset = PRESETS[args.preset]
+    preset = preset if args.rounds is None else replace(preset, rounds=args.rounds)
     generator = torch.Generator().manual_seed(args.seed)
     actor, critic = Actor(preset), Critic(preset) if args.baseline == "critic" else None
     initialise(actor, generator, last_gain=0.01, skip=3.0)
@@ -226,15 +203,13 @@ def make_agent(args: Args) -> Agent:
 class Trainer:
     """The training loop and what lasts from one iteration to the next."""
 
-    def __init__(self, args: Args, source: InstanceSource, validation: Sequence[Instance]) -> None:
+    def __init__(self, args: Args, source: InstanceSource) -> None:
         torch.set_num_threads(args.threads)
         self.args = args
         self.agent = make_agent(args)
         self.source = source
         self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=args.learning_rate, eps=args.adam_eps)
         self.generator = torch.Generator().manual_seed(args.seed)
-        self.validation = validation
-        self.greedy = {id(instance): greedy_plus_one(instance) for instance in validation}
         self.global_step = 0
         self.iteration = 0
 
@@ -268,25 +243,6 @@ class Trainer:
             "charts/SPS_rollout": env.num_steps / (collected - started),
         }
 
-    def validate(self, *, copies: int, temperature: float) -> tuple[float, float]:
-        """Ratio of the policy's best MLU to greedy's on the validation instances: mean episode, and best of `copies`.
-
-        Means over instances within a network and profile first, so that each counts the same. Always the same random numbers.
-        """
-        env = VecEnv(self.validation, self.agent.actor.preset.features, copies)
-        rollout(env, self.agent, torch.Generator().manual_seed(0), temperature=temperature, keep=False)
-        cells: dict[tuple[str, str], list[NDArray[np.float64]]] = {}
-        for block in env.blocks:
-            for instance, mlus in zip(block.instances[::copies], block.best_mlu.reshape(-1, copies), strict=True):
-                cells.setdefault((instance.topology.name, instance.profile), []).append(mlus / self.greedy[id(instance)])
-        one, best = zip(*((np.mean(c), np.mean(np.min(c, axis=1))) for c in cells.values()), strict=True)
-        return float(np.mean(one)), float(np.mean(best))
-
-    def recommended_temperature(self) -> tuple[float, float]:
-        """The temperatures that were best on the validation instances: for one episode, and for the best of 8."""
-        tried = {x: self.validate(copies=8, temperature=x) for x in TEMPERATURES}
-        return min(tried, key=lambda x: tried[x][0]), min(tried, key=lambda x: tried[x][1])
-
     def save(self, path: Path, **more: str) -> None:
         """Write the actor as a checkpoint that says where it comes from."""
         args = self.args
@@ -306,7 +262,7 @@ class Trainer:
 def train(args: Args) -> None:
     """Train, validate now and then, keep `last.safetensors` and `best.safetensors` in `args.out`."""
     source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
-    trainer = Trainer(args, source, source.validation())
+    trainer, validation = Trainer(args, source), Validation(source.validation())
     if args.resume is not None:
         trainer.agent.actor.load(load_checkpoint(args.resume).parameters)
     started, best = time.monotonic(), (float("inf"), float("inf"))
@@ -316,11 +272,12 @@ def train(args: Args) -> None:
             minutes = (time.monotonic() - started) / 60
             if args.minutes is not None and minutes >= args.minutes:
                 break
-            trainer.set_learning_rate(max(trainer.iteration / args.iterations, minutes / (args.minutes or float("inf"))))
+            by_clock = minutes / args.minutes if args.minutes is not None else 0.0
+            trainer.set_learning_rate(max(trainer.iteration / args.iterations, by_clock))
             metrics = trainer.iterate()
             log.advance(trainer.iteration)
             if trainer.iteration % args.validate_every == 0 or trainer.iteration == args.iterations:
-                one, several = trainer.validate(copies=4, temperature=args.temperature)
+                one, several = validation.ratios(trainer.agent, copies=4, temperature=args.temperature)
                 metrics |= {"validation/ratio_to_greedy": one, "validation/best_ratio_to_greedy": several}
                 minutes = (time.monotonic() - started) / 60
                 more = {"minutes": f"{minutes:.1f}", "validation": f"{one:.4f} of greedy, best of 4 {several:.4f}"}
@@ -328,12 +285,13 @@ def train(args: Args) -> None:
                 if one < best[0]:
                     best = (one, several)
                     trainer.save(args.out / "best.safetensors", **more)
-                log.say(f"iteration {trainer.iteration}: {more['validation']}, {minutes:.1f} min, {trainer.global_step:,} steps")
+                progress = f"{minutes:.1f} min, {trainer.global_step:,} steps"
+                log.say(f"iteration {trainer.iteration}: {more['validation']}, {progress}")
             log.record(metrics, trainer.global_step)
         # Temperatures are chosen on the validation matrices, like the checkpoint itself.
         chosen = load_checkpoint(args.out / "best.safetensors")
         trainer.agent.actor.load(chosen.parameters)
-        single, several = trainer.recommended_temperature()
+        single, several = validation.temperatures(trainer.agent)
         metadata = chosen.metadata | {"temperature": f"{single:g}", "temperature_best_of_8": f"{several:g}"}
         save_checkpoint(args.out / "best.safetensors", chosen.preset, chosen.parameters, metadata)
         log.say(f"best: {chosen.metadata['validation']}; temperature {single:g}, for the best of 8 {several:g}")
