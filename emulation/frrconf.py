@@ -8,10 +8,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class OspfTimers:
-    """Seconds: how often a router says hello, and after how much silence its neighbour is dead (RFC 2328, C.3)."""
+    """Seconds (RFC 2328, C.3).
+
+    Attributes
+    ----------
+    hello_s : how often a router says hello
+    dead_s : after how much silence its neighbour is dead
+    retransmit_s : after how long an unanswered packet is sent again; with the usual 5 s one packet that a busy
+        machine loses would hold up a whole bring-up or commit
+    """
 
     hello_s: int = 1
     dead_s: int = 4
+    retransmit_s: int = 1
 
 
 def zebra_conf(hostname: str) -> str:
@@ -38,7 +47,7 @@ def ospfd_conf(
     router_id : dotted quad
     costs : interface name -> OSPF cost, 1..65535
     ecmp : False: one next hop per route (``maximum-paths 1``)
-    timers : hello and dead interval
+    timers : hello, dead and retransmit interval
 
     Notes
     -----
@@ -58,6 +67,7 @@ def ospfd_conf(
             f" ip ospf cost {cost}",
             f" ip ospf hello-interval {clock.hello_s}",
             f" ip ospf dead-interval {clock.dead_s}",
+            f" ip ospf retransmit-interval {clock.retransmit_s}",
         ]
     lines += [
         "interface lo",
