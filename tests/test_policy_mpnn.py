@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from policy_networks import preset, random_arrays, random_topology
 
 from policy.mpnn import PRESETS, Network, Preset
 from policy.portable import round_to_half, tanh_all
 from routing.topology import Topology
-from tests.policy_networks import preset, random_arrays, random_topology
 
 Array = NDArray[np.float32]
 KINDS = [

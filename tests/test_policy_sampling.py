@@ -107,9 +107,7 @@ def _draw(
 ) -> None:
     scored = np.empty(len(all_links), np.int64)
     for step in range(draws):
-        score_into(
-            quantised, all_links, np.uint64(11), np.uint64(0), np.uint64(0), np.uint64(step), values, scored
-        )
+        score_into(quantised, all_links, np.uint64(11), np.uint64(0), np.uint64(0), np.uint64(step), values, scored)
         counts[best(scored, all_links)] += 1
 
 
