@@ -1,7 +1,7 @@
 """The MQTT broker of a run: mosquitto on a unix socket in the run's folder, else amqtt on the loopback device.
 
-A unix socket crosses network namespaces, so agents in any of them reach it without a route. Other users cannot: connecting
-takes write permission, which only its owner has. (amqtt's port is open to all users of the machine.)
+A unix socket crosses network namespaces, so agents in any of them reach it without a route. Other users cannot:
+connecting takes write permission, which only its owner has. (amqtt's port is open to all users of the machine.)
 """
 
 from __future__ import annotations
