@@ -108,6 +108,11 @@ def _readout(flat: Float32, plan: Int64, hidden: Float32, features: Float32) -> 
     return logits
 
 
+def _single(values: NDArray[np.floating]) -> Float32:
+    """Take float16 from the wire, or a view, as the kernels want it."""
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
 class Network:
     """A preset with its parameters, ready to compute any subset of links.
 
@@ -140,7 +145,7 @@ class Network:
 
     def initial(self, features: Float32) -> Float32:
         """Return the hidden states (n, D) before the first round, from features (n, F) of any links."""
-        return _initial(self.flat, self.plan, features)
+        return _initial(self.flat, self.plan, _single(features))
 
     def round(self, own: Float32, incoming: Float32) -> Float32:
         """Return the next hidden states (n, D) of one router's links.
@@ -152,16 +157,16 @@ class Network:
         pairs = self._pairs.get(key)
         if pairs is None:
             pairs = self._pairs[key] = _every_pair(*key)
-        return _round(self.flat, self.plan, own, incoming, *pairs)
+        return _round(self.flat, self.plan, _single(own), _single(incoming), *pairs)
 
     def readout(self, own: Float32, features: Float32) -> Float32:
         """Return the logits (n,) from hidden states (n, D) and features (n, F) of the same links."""
-        return _readout(self.flat, self.plan, own, features)
+        return _readout(self.flat, self.plan, _single(own), _single(features))
 
     def logits(self, topology: Topology, features: Float32) -> Float32:
         """Return the logits (L,) of all links from features (L, F): every router's computation at once."""
         logits: Float32 = np.empty(len(features), dtype=np.float32)
-        forward(self.flat, self.plan, *adjacency(topology), features, logits)
+        forward(self.flat, self.plan, *adjacency(topology), _single(features), logits)
         return logits
 
 
