@@ -39,9 +39,8 @@ def main() -> int:
             )
             return 0
         return run_agent(config, shared, options.folder)
-    except* InputError as group:
-        for error in group.exceptions:
-            print(f"agent: {error}", file=sys.stderr)
+    except InputError as error:
+        print(f"agent: {error}", file=sys.stderr)
         return 2
 
 

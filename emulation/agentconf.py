@@ -1,62 +1,110 @@
-"""Configuration of the emulated routers' agents: the same file that an agent on a real router reads."""
+"""Configuration of a run's agents: the same file that an agent on a real router reads."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import msgspec
 
 from agent.config import AgentConfig, Neighbor
-from emulation.fabric import Fabric
+from emulation.fabric import AGENT_PORT, Fabric
 from routing.formats import save_topology
+from routing.topology import Topology
 
 AGENT_FILE = "agent.toml"
 _KEY_FILE = "domain.key"
 _TOPOLOGY_FILE = "topology.graphml"
 _KEY_BYTES = 32
 
+# Three missed hellos and room for the scheduling gaps of many Pythons on two cores.
+_DEAD_S = 3.0
 
-def agent_config(fabric: Fabric, node: int, *, broker: str, checkpoint: str) -> AgentConfig:
-    """Return what the agent of router `node` has to know.
 
-    Parameters
+@dataclass(frozen=True)
+class Place:
+    """Where the agents of a run are.
+
+    Attributes
     ----------
-    fabric : its addresses, interfaces and folders; `write_shared` has been called for its run folder
-    node : the router
-    broker : ``unix:PATH`` or ``host:port``
-    checkpoint : name or file
+    neighbor : link -> how the link's sender reaches its receiver
+    namespace : node -> a process in the router's network namespace; None: this process's own
+    ospf : node -> path of ospfd's vty socket; empty: costs go to a model
+    router_ids : node name -> OSPF router id; empty without OSPF
     """
+
+    neighbor: Callable[[int], Neighbor]
+    namespace: Callable[[int], int | None]
+    ospf: Callable[[int], str]
+    router_ids: dict[str, str]
+
+
+def on_fabric(fabric: Fabric) -> Place:
+    """Agents beside FRR, in the emulated routers."""
     topology = fabric.topology
-    out = topology.out_links(node)
-    neighbors = [
-        Neighbor(
+
+    def neighbor(link: int) -> Neighbor:
+        return Neighbor(
             router=topology.nodes[int(topology.dst[link])],
             interface=fabric.interface(link),
             local=fabric.address(link),
             remote=fabric.address(int(topology.reverse[link])),
         )
-        for link in range(out.start, out.stop)
-    ]
+
+    ids = {name: fabric.router_id(node) for node, name in enumerate(topology.nodes)}
+    return Place(neighbor, fabric.pid, lambda node: str(fabric.vty(node)), ids)
+
+
+def on_loopback(topology: Topology) -> Place:
+    """Agents as processes of this machine: each end of a link has an address in 127.0.0.0/8, in a /16 of this process."""
+    base = int(IPv4Address("127.1.0.1")) + (os.getpid() % 250 << 16)
+
+    def neighbor(link: int) -> Neighbor:
+        return Neighbor(
+            router=topology.nodes[int(topology.dst[link])],
+            local=str(IPv4Address(base + link)),
+            remote=str(IPv4Address(base + int(topology.reverse[link]))),
+        )
+
+    return Place(neighbor, lambda _: None, lambda _: "", {})
+
+
+def agent_config(
+    place: Place, topology: Topology, node: int, folder: Path, *, broker: str, checkpoint: str
+) -> AgentConfig:
+    """Return what the agent of router `node` has to know.
+
+    Parameters
+    ----------
+    place : where agents are
+    folder : the run folder, for which `write_shared` has been called
+    broker : ``unix:PATH`` or ``host:port``
+    checkpoint : name or file
+    """
+    out = topology.out_links(node)
     return AgentConfig(
         router=topology.nodes[node],
-        topology=str(fabric.run_dir / _TOPOLOGY_FILE),
+        topology=str(folder / _TOPOLOGY_FILE),
         checkpoint=checkpoint,
         broker=broker,
-        key_file=str(fabric.run_dir / _KEY_FILE),
-        port=fabric.agent_port,
-        ospf=str(fabric.vty(node)),
-        router_ids={name: fabric.router_id(index) for index, name in enumerate(topology.nodes)},
-        neighbors=neighbors,
+        key_file=str(folder / _KEY_FILE),
+        port=AGENT_PORT,
+        ospf=place.ospf(node),
+        router_ids=place.router_ids,
+        neighbors=[place.neighbor(link) for link in range(out.start, out.stop)],
+        dead_s=_DEAD_S,
     )
 
 
-def write_shared(fabric: Fabric) -> None:
+def write_shared(folder: Path, topology: Topology) -> None:
     """Write what all agents read, the topology and a fresh domain key, into the run folder. Raises OSError."""
-    save_topology(fabric.run_dir / _TOPOLOGY_FILE, fabric.topology)
-    descriptor = os.open(fabric.run_dir / _KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    save_topology(folder / _TOPOLOGY_FILE, topology)
+    descriptor = os.open(folder / _KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(secrets.token_bytes(_KEY_BYTES))
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from emulation.console import RunConsole
+from emulation.fabric import Fabric
 from emulation.isolate import Isolation, run_isolated
+from emulation.job import run_emulated, run_loopback
 from emulation.network import leave_to_user, measured, running_fabric, running_traffic
 from emulation.options import Options, parse
 from emulation.plan import Plan, prepare, run_folder
 from emulation.prerequisites import check_emulation, extend_path
 from emulation.processes import EmulationError
+from emulation.replay import replay
 from policy.checkpoint import load_checkpoint
 from routing.errors import InputError
 
@@ -33,26 +36,38 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: Options) -> int:
     if options.replay is not None:
-        raise InputError("--replay is not there yet")
-    if options.fabric == "loopback":
-        raise InputError("--fabric loopback is not there yet")
-    extend_path()
+        return replay(options.replay)
     plan = prepare(options)
-    if options.agents:
-        load_checkpoint(options.checkpoint)
+    if options.fabric == "loopback":
+        folder = run_folder(options.out, plan.topology.name)
+        return _with_console(options, lambda console: run_loopback(plan, folder, console))
+    extend_path()
     check_emulation()
     folder = run_folder(options.out, plan.topology.name)
-    return run_isolated(lambda isolation: on_emulated_network(plan, folder, isolation))
+    return run_isolated(
+        lambda isolation: _with_console(options, lambda console: _on_emulated_network(plan, folder, isolation, console))
+    )
 
 
-def on_emulated_network(plan: Plan, folder: Path, isolation: Isolation) -> int:
-    """Run on Mininet and FRR, inside the namespaces; return the exit code."""
-    with RunConsole(json_only=plan.options.json) as console:
+def _with_console(options: Options, body: Callable[[RunConsole], int]) -> int:
+    with RunConsole(json_only=options.json) as console:
         try:
-            with running_fabric(plan, folder, console) as fabric, running_traffic(plan, fabric, console) as traffic:
-                measured(plan, fabric, traffic, console, "before")
-                leave_to_user(plan, fabric, isolation, console)
-                return 0
+            return body(console)
         except EmulationError as error:
             console.error(str(error))
             return 1
+
+
+def _on_emulated_network(plan: Plan, folder: Path, isolation: Isolation, console: RunConsole) -> int:
+    """Run on Mininet and FRR, inside the namespaces; return the exit code."""
+    if plan.options.agents:
+
+        def then(fabric: Fabric) -> None:
+            if plan.options.cli:
+                fabric.hosts.prompt()
+
+        return run_emulated(plan, folder, console, then)
+    with running_fabric(plan, folder, console) as fabric, running_traffic(plan, fabric, console) as traffic:
+        measured(plan, fabric, traffic, console, "measure before")
+        leave_to_user(plan, fabric, isolation, console)
+        return 0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emulation.agentconf import agent_config, write_config, write_shared
+from emulation.agentconf import agent_config, on_fabric, write_config, write_shared
 from emulation.console import RunConsole
 from emulation.fabric import SINK_PORTS, Fabric
 from emulation.flows import TrafficSender
@@ -96,10 +96,13 @@ def measured(plan: Plan, fabric: Fabric, traffic: Traffic, console: RunConsole, 
 
 def launch_commands(plan: Plan, fabric: Fabric, isolation: Isolation, broker: str) -> list[str]:
     """Write each agent's configuration and return the commands that launch them, as root from another terminal."""
-    write_shared(fabric)
+    write_shared(fabric.run_dir, plan.topology)
+    place = on_fabric(fabric)
     commands = []
     for node in range(plan.topology.num_nodes):
-        config = agent_config(fabric, node, broker=broker, checkpoint=plan.options.checkpoint)
+        config = agent_config(
+            place, plan.topology, node, fabric.run_dir, broker=broker, checkpoint=plan.options.checkpoint
+        )
         path = write_config(fabric.folder(node), config)
         enter = f"nsenter --target {isolation.init_pid} --pid --mount nsenter --target {fabric.pid(node)} --net"
         root = Path(__file__).resolve().parent.parent

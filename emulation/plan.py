@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emulation.options import Options
+from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.episode import default_steps
 from routing.errors import InputError
 from routing.formats import load_topology
@@ -33,6 +34,7 @@ class Plan:
     live_weights : (L,) int64, what OSPF starts with: the default weights
     start_weights : (L,) int64, where the episode starts
     live : routing and loads under the live weights; what "before" is predicted to be
+    checkpoint : the policy
     steps : T
     """
 
@@ -42,6 +44,7 @@ class Plan:
     live_weights: NDArray[np.int64]
     start_weights: NDArray[np.int64]
     live: RoutingState
+    checkpoint: Checkpoint
     steps: int
 
 
@@ -65,6 +68,7 @@ def prepare(options: Options) -> Plan:
         live_weights=live_weights,
         start_weights=initial_weights(options.initial, topology),
         live=live,
+        checkpoint=load_checkpoint(options.checkpoint),
         steps=options.steps or default_steps(topology),
     )
 

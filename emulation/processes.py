@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,13 +16,13 @@ class EmulationError(Exception):
     """The emulated network did not do what it must: a tool failed, a daemon died, a deadline passed."""
 
 
-def start_in(pid: int, command: Sequence[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start a program in the network namespace of `pid`, in a session of its own, its output appended to `log`.
+def start_in(pid: int | None, command: Sequence[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Start a program in the network namespace of `pid` (None: our own), in a session of its own, its output appended to `log`.
 
     Raises OSError if the program or the namespace is missing.
     """
     sink = log if log is not None else subprocess.DEVNULL
-    with inside(pid):
+    with inside(pid) if pid is not None else nullcontext():
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
         )

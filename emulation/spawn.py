@@ -54,7 +54,7 @@ class Spawner:
         self.children: list[Child] = []
         self._executed: dict[int, subprocess.Popen[bytes]] = {}
 
-    def fork(self, name: str, namespace_pid: int, target: Callable[[], int], log: Path) -> Child:
+    def fork(self, name: str, namespace_pid: int | None, target: Callable[[], int], log: Path) -> Child:
         """Fork a child that enters the network namespace of `namespace_pid` and ends with what `target` returns.
 
         In the child standard input is empty, output goes to `log`, signals behave as in a fresh Python. It dies with
@@ -82,7 +82,7 @@ class Spawner:
         self.children.append(child)
         return child
 
-    def execute(self, name: str, namespace_pid: int, command: Sequence[str], log: Path) -> Child:
+    def execute(self, name: str, namespace_pid: int | None, command: Sequence[str], log: Path) -> Child:
         """Start a command line in the network namespace of `namespace_pid`. Raises OSError if it cannot be started."""
         with log.open("ab") as sink:
             process = start_in(namespace_pid, command, sink)
@@ -139,7 +139,7 @@ def proportional_memory(pid: int) -> int:
     raise OSError(f"/proc/{pid}/smaps_rollup has no line 'Pss:'")
 
 
-def _child(namespace_pid: int, target: Callable[[], int], sink: int) -> None:
+def _child(namespace_pid: int | None, target: Callable[[], int], sink: int) -> None:
     """Life of a forked child; never returns, so nothing of the parent's clean-up runs here."""
     code = 1
     try:
@@ -152,9 +152,10 @@ def _child(namespace_pid: int, target: Callable[[], int], sink: int) -> None:
         empty = os.open(os.devnull, os.O_RDONLY)
         for source, standard in ((empty, 0), (sink, 1), (sink, 2)):
             os.dup2(source, standard)
-        namespace = os.open(f"/proc/{namespace_pid}/ns/net", os.O_RDONLY)
-        setns(namespace, CLONE_NEWNET)
-        os.close(namespace)
+        if namespace_pid is not None:
+            namespace = os.open(f"/proc/{namespace_pid}/ns/net", os.O_RDONLY)
+            setns(namespace, CLONE_NEWNET)
+            os.close(namespace)
         code = target()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)

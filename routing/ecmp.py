@@ -26,9 +26,17 @@ Float64 = NDArray[np.float64]
 
 FAR = np.int32(2**31 - 1)
 
+
 @njit("i8(i4, i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i4[::1], i8[::1])")
 def _distances(
-    destination: int, src: Int32, in_ptr: Int32, in_links: Int32, weights: Int64, distance: Int32, order: Int32, heap: Int64
+    destination: int,
+    src: Int32,
+    in_ptr: Int32,
+    in_links: Int32,
+    weights: Int64,
+    distance: Int32,
+    order: Int32,
+    heap: Int64,
 ) -> int:
     """Fill one row of distances (Dijkstra on the reversed links) and `order`, the nodes from near to far; return how many."""
     distance[:] = FAR
@@ -58,7 +66,15 @@ def _distances(
 
 @njit("void(i8, i8, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1)", inline=True)
 def _split(
-    node: int, sign: int, out_ptr: Int32, dst: Int32, weights: Int64, distance: Int32, flow: Int64, load: Int64, ecmp: bool
+    node: int,
+    sign: int,
+    out_ptr: Int32,
+    dst: Int32,
+    weights: Int64,
+    distance: Int32,
+    flow: Int64,
+    load: Int64,
+    ecmp: bool,
 ) -> None:
     """Split a node's traffic over its next hops: add it to the loads and the next hops' flows, or (`sign` -1) to the loads only."""
     amount = flow[node]

@@ -18,6 +18,7 @@ from routing.ecmp import Float64, Int32, Int64
 from routing.heap import NODE_BITS, NODE_MASK, pop, push
 from routing.jit import njit
 
+
 @njit("i8(i4, i4[::1], i4[::1], i8[::1], i4[::1])", inline=True)
 def _tight_links(node: int, out_ptr: Int32, dst: Int32, weights: Int64, distance: Int32) -> int:
     """Count a node's next hops in one row."""
@@ -149,7 +150,10 @@ def _reroute(
                 change += share_after + (rest_after > 0)
                 rest_after -= 1
                 hops_after -= 1
-            if hops_before > 0 and weights[out] - (out == link) + beyond - (mark[head] & _RAISED) // _RAISED == at_before:
+            if (
+                hops_before > 0
+                and weights[out] - (out == link) + beyond - (mark[head] & _RAISED) // _RAISED == at_before
+            ):
                 change -= share_before + (rest_before > 0)
                 rest_before -= 1
                 hops_before -= 1

@@ -23,7 +23,9 @@ _HOUSE = Path(__file__).resolve().parent.parent
 
 
 def _kernel_sources() -> list[Path]:
-    sources = (path for folder in ("routing", "policy", "baselines", "trainer") for path in (_HOUSE / folder).glob("*.py"))
+    sources = (
+        path for folder in ("routing", "policy", "baselines", "trainer") for path in (_HOUSE / folder).glob("*.py")
+    )
     return sorted(path for path in sources if b"routing.jit" in path.read_bytes())
 
 
@@ -37,8 +39,8 @@ def cache_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        folder = Path(tempfile.gettempdir()) / f"lockstep-{os.getuid()}" / f"numba-{digest.hexdigest()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        # Compiled code is loaded from here: never from a folder that somebody else could have prepared.
+        folder = Path(tempfile.mkdtemp(prefix="lockstep-numba-"))
     return folder
 
 
@@ -50,5 +52,7 @@ def njit(signature: str | list[str] | None = None, *, inline: bool = False) -> C
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
     if inline:
         options["forceinline"] = True
-    compiled: Callable[[_Function], _Function] = numba.njit(signature, **options) if signature else numba.njit(**options)
+    compiled: Callable[[_Function], _Function] = (
+        numba.njit(signature, **options) if signature else numba.njit(**options)
+    )
     return compiled

@@ -65,7 +65,9 @@ class RoutingState:
         if nodes > MAX_NODES:
             raise InputError(f"{topology.name} has {nodes} nodes, expected at most {MAX_NODES}")
         if traffic.demand.shape != (nodes, nodes):
-            raise InputError(f"traffic matrix is {traffic.demand.shape}, expected ({nodes}, {nodes}) for {topology.name}")
+            raise InputError(
+                f"traffic matrix is {traffic.demand.shape}, expected ({nodes}, {nodes}) for {topology.name}"
+            )
         self.topology = topology
         self.traffic = traffic
         self.ecmp = ecmp
@@ -157,7 +159,14 @@ class RoutingState:
         """For each of `links`, the share (0..1) of its load that raising it by one would move at its own router, (n,) float64."""
         shares = np.zeros(len(links), dtype=np.float64)
         dynamic.shifted_shares(
-            *self._graph[:3], self.weights, self.distance, self.flow, self.load, self.ecmp, np.array(links, dtype=np.int32), shares
+            *self._graph[:3],
+            self.weights,
+            self.distance,
+            self.flow,
+            self.load,
+            self.ecmp,
+            np.array(links, dtype=np.int32),
+            shares,
         )
         return shares
 
@@ -175,13 +184,17 @@ def checked_weights(topology: Topology, weights: ArrayLike) -> NDArray[np.int64]
     """Return weights as (L,) int64, or raise `InputError` naming the first link whose weight is not 1..65535."""
     array = np.asarray(weights)
     if array.shape != (topology.num_links,):
-        raise InputError(f"{array.shape} weights, expected ({topology.num_links},): one for each link of {topology.name}")
+        raise InputError(
+            f"{array.shape} weights, expected ({topology.num_links},): one for each link of {topology.name}"
+        )
     if not np.all(np.mod(array, 1) == 0):
         raise InputError("weights must be whole numbers")
     wrong = np.flatnonzero((array < MIN_WEIGHT) | (array > MAX_WEIGHT))
     if len(wrong):
         link = int(wrong[0])
-        raise InputError(f"weight {array[link]} of link {topology.link_name(link)}, expected {MIN_WEIGHT}..{MAX_WEIGHT}")
+        raise InputError(
+            f"weight {array[link]} of link {topology.link_name(link)}, expected {MIN_WEIGHT}..{MAX_WEIGHT}"
+        )
     return array.astype(np.int64)
 
 

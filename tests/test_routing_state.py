@@ -31,7 +31,9 @@ def random_network(seed: int, nodes: int, extra: int) -> Topology:
 
 def random_traffic(topology: Topology, seed: int) -> TrafficMatrix:
     rng = np.random.default_rng(seed)
-    demand = rng.exponential(1e8, (topology.num_nodes, topology.num_nodes)) * (rng.random((topology.num_nodes,) * 2) < 0.8)
+    demand = rng.exponential(1e8, (topology.num_nodes, topology.num_nodes)) * (
+        rng.random((topology.num_nodes,) * 2) < 0.8
+    )
     np.fill_diagonal(demand, 0.0)
     return TrafficMatrix(demand, "random")
 
@@ -60,9 +62,7 @@ def oracle_loads(topology: Topology, traffic: TrafficMatrix, weights: NDArray[np
     return loads
 
 
-networks = st.builds(
-    random_network, seed=st.integers(0, 2**32 - 1), nodes=st.integers(2, 14), extra=st.integers(0, 20)
-)
+networks = st.builds(random_network, seed=st.integers(0, 2**32 - 1), nodes=st.integers(2, 14), extra=st.integers(0, 20))
 
 
 @settings(max_examples=60, deadline=None)
@@ -125,7 +125,9 @@ def test_loads_of_destinations_add_up(topology: Topology, seed: int) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(topology=networks, seed=st.integers(0, 2**32 - 1), ecmp=st.booleans())
-def test_shifted_shares_are_what_leaves_the_link_when_nothing_else_changes(topology: Topology, seed: int, ecmp: bool) -> None:
+def test_shifted_shares_are_what_leaves_the_link_when_nothing_else_changes(
+    topology: Topology, seed: int, ecmp: bool
+) -> None:
     """Against brute force: keep the flows of the routers, and split the tail's own flow again with the link one longer."""
     rng = np.random.default_rng(seed)
     state = RoutingState(topology, random_traffic(topology, seed), rng.integers(1, 4, topology.num_links), ecmp=ecmp)
@@ -135,7 +137,9 @@ def test_shifted_shares_are_what_leaves_the_link_when_nothing_else_changes(topol
         moved = 0
         for row in range(topology.num_nodes):
             if row != tail:
-                moved += _part(state, row, tail, link, state.weights) - _part(state, row, tail, link, _longer(state.weights, link))
+                moved += _part(state, row, tail, link, state.weights) - _part(
+                    state, row, tail, link, _longer(state.weights, link)
+                )
         assert shares[link] == (moved / int(state.load[link]) if state.load[link] else 0.0)
 
 

@@ -1,0 +1,93 @@
+"""The agents' processes of a run: one per router, forked from this warm process or started by the documented command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from agent.config import AgentConfig
+from agent.control import LinkCounters
+from agent.program import OVERHEAD_FILE, Shared, run_agent
+from emulation.agentconf import AGENT_FILE, Place, write_config
+from emulation.processes import EmulationError
+from emulation.spawn import Child, Spawner
+
+LOG_FILE = "agent.log"
+
+
+def command(folder: Path) -> list[str]:
+    """Return the command that runs the agent whose configuration is in a router's folder."""
+    return [sys.executable, "-m", "agent", "--config", str(folder / AGENT_FILE), "--folder", str(folder)]
+
+
+class Agents:
+    """The agents of all routers.
+
+    Parameters
+    ----------
+    configs : one per router, in node order
+    place : where they run
+    folder : node -> the router's folder, which exists
+    """
+
+    def __init__(self, configs: Sequence[AgentConfig], place: Place, folder: Callable[[int], Path]) -> None:
+        self._configs = configs
+        self._place = place
+        self._folder = folder
+        self._spawner = Spawner()
+        for node, config in enumerate(configs):
+            write_config(folder(node), config)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids, in node order."""
+        return [child.pid for child in self._spawner.children]
+
+    def fork(self, shared: Shared) -> None:
+        """Start all from this process, which has read everything already."""
+        for node, config in enumerate(self._configs):
+            folder = self._folder(node)
+            target = partial(_agent, config, shared, folder)
+            self._spawner.fork(config.router, self._place.namespace(node), target, folder / LOG_FILE)
+
+    def execute(self) -> None:
+        """Start all by their command line."""
+        for node, config in enumerate(self._configs):
+            folder = self._folder(node)
+            self._spawner.execute(config.router, self._place.namespace(node), command(folder), folder / LOG_FILE)
+
+    def check_alive(self) -> None:
+        """Raise `EmulationError` if an agent has ended, with the end of its log."""
+        for child in self._spawner.poll():
+            raise EmulationError(f"the agent of {child.name} ended with code {child.exit_code}: {_last_words(child)}")
+
+    def stop(self) -> None:
+        """End all; they leave their totals in their folders."""
+        self._spawner.end()
+
+    def totals(self, num_links: int) -> list[LinkCounters] | None:
+        """After `stop`: what was sent over each link since the agents began, in link order; None if one left nothing."""
+        totals: dict[int, LinkCounters] = {}
+        for node in range(len(self._configs)):
+            path = self._folder(node) / OVERHEAD_FILE
+            if not path.exists():
+                return None
+            totals.update((one.link, one) for one in msgspec.json.decode(path.read_bytes(), type=list[LinkCounters]))
+        return [totals[link] for link in range(num_links)]
+
+
+def _agent(config: AgentConfig, shared: Shared, folder: Path) -> int:
+    """Life of a forked agent."""
+    format_ = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=format_, stream=sys.stderr, force=True)
+    return run_agent(config, shared, folder)
+
+
+def _last_words(child: Child) -> str:
+    lines = child.log.read_text(encoding="utf-8", errors="replace").splitlines() if child.log.exists() else []
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")

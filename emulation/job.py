@@ -1,0 +1,194 @@
+"""The main job, once there is a place for the agents: measure, optimise, measure again, report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from agent.broker import BrokerAddress, parse_broker
+from agent.program import Shared
+from coordinator.outcome import Outcome
+from emulation import assemble
+from emulation.agentconf import Place, agent_config, on_fabric, on_loopback, write_shared
+from emulation.agents import Agents
+from emulation.assemble import Seen
+from emulation.broker import Broker
+from emulation.console import EpisodeProgress, RunConsole
+from emulation.fabric import Fabric
+from emulation.network import measured, running_fabric, running_traffic
+from emulation.optimise import optimise
+from emulation.plan import Plan
+from emulation.report import write_report
+from emulation.results import write_links, write_manifest, write_steps, write_summary
+from emulation.inputs import write_inputs
+from policy.mpnn import Network
+from routing.state import RoutingState
+
+EXIT = {"committed": 0, "kept": 0, "aborted": 3}
+
+
+def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[Fabric], None]) -> int:
+    """Run on Mininet and FRR: bring up, measure, optimise, verify, measure; `then` is called before the network goes down.
+
+    Raises EmulationError if a tool, daemon or agent fails.
+    """
+    began = time.monotonic()
+    started = _now()
+    with running_fabric(plan, folder, console) as fabric:
+        bring_up_s = time.monotonic() - began
+        place = on_fabric(fabric)
+        with _broker(plan, folder) as broker, _agents(plan, folder, place, broker, console, fabric.folder) as agents:
+            with running_traffic(plan, fabric, console) as traffic:
+                before = measured(plan, fabric, traffic, console, "measure before")
+                counted = fabric.agent_counters()
+                outcome = _episode(plan, broker, agents, console)
+                kernel = tuple(now - then_ for now, then_ in zip(fabric.agent_counters(), counted, strict=True))
+                with console.phase("routes") as phase:
+                    left = RoutingState(
+                        plan.topology, plan.traffic, assemble.after_weights(outcome, plan), ecmp=plan.options.ecmp
+                    )
+                    waited_s = fabric.wait_routes(left)
+                    routes = fabric.routes_verified(left)
+                    phase.update(f"{routes[0]} of {routes[1]} as the model's")
+                after = measured(plan, fabric, traffic, console, "measure after")
+        commit_s = _commit_s(outcome)
+        seen = Seen(
+            outcome=outcome,
+            before=before,
+            after=after,
+            kernel=(kernel[0], kernel[1]),
+            routes=routes,
+            bring_up_s=bring_up_s,
+            commit_s=None if commit_s is None else commit_s + waited_s,
+            total_s=time.monotonic() - began,
+        )
+        code = _report(plan, folder, seen, started, console)
+        then(fabric)
+    return code
+
+
+def run_loopback(plan: Plan, folder: Path, console: RunConsole) -> int:
+    """Run the agents as processes of this machine: real frames over UDP, costs in a model instead of OSPF."""
+    began = time.monotonic()
+    started = _now()
+    console.warn("on loopback there is no OSPF and no traffic: costs go to the routing model, nothing is measured")
+
+    def router_folder(node: int) -> Path:
+        return folder / plan.topology.nodes[node]
+
+    for node in range(plan.topology.num_nodes):
+        router_folder(node).mkdir()
+    with (
+        _broker(plan, folder) as broker,
+        _agents(plan, folder, on_loopback(plan.topology), broker, console, router_folder) as agents,
+    ):
+        bring_up_s = time.monotonic() - began
+        outcome = _episode(plan, broker, agents, console)
+    seen = Seen(
+        outcome=outcome,
+        before=None,
+        after=None,
+        kernel=None,
+        routes=None,
+        bring_up_s=bring_up_s,
+        commit_s=_commit_s(outcome),
+        total_s=time.monotonic() - began,
+    )
+    return _report(plan, folder, seen, started, console)
+
+
+@contextmanager
+def _broker(plan: Plan, folder: Path) -> Iterator[BrokerAddress]:
+    """Use the user's broker, or one of our own."""
+    if plan.options.broker is not None:
+        yield parse_broker(plan.options.broker)
+        return
+    with Broker(folder) as broker:
+        yield broker.address
+
+
+@contextmanager
+def _agents(
+    plan: Plan,
+    folder: Path,
+    place: Place,
+    broker: BrokerAddress,
+    console: RunConsole,
+    router_folder: Callable[[int], Path],
+) -> Iterator[Agents]:
+    """Start an agent for each router, and end them."""
+    options, topology = plan.options, plan.topology
+    write_shared(folder, topology)
+    configs = [
+        agent_config(place, topology, node, folder, broker=str(broker), checkpoint=options.checkpoint)
+        for node in range(topology.num_nodes)
+    ]
+    agents = Agents(configs, place, router_folder)
+    try:
+        with console.phase("agents") as phase:
+            if options.spawn == "fork":
+                network = Network(plan.checkpoint.preset, plan.checkpoint.parameters)
+                agents.fork(Shared(topology, plan.checkpoint, network))
+            else:
+                agents.execute()
+            phase.update(f"{len(agents.pids)} processes, {'forked' if options.spawn == 'fork' else 'by command'}")
+        yield agents
+    finally:
+        agents.stop()
+
+
+def _episode(plan: Plan, broker: BrokerAddress, agents: Agents, console: RunConsole) -> Outcome:
+    """Let the agents decide, showing how they get on."""
+    live, start = (
+        plan.live.mlu,
+        RoutingState(plan.topology, plan.traffic, plan.start_weights, ecmp=plan.options.ecmp).mlu,
+    )
+    waiting = ExitStack()
+    phase = waiting.enter_context(console.phase("neighbours meet"))
+    progress: list[EpisodeProgress] = []  # empty until the first step
+
+    def on_waiting(ready: int, total: int) -> None:
+        phase.update(f"{ready} of {total} agents ready")
+
+    def on_step(step: int, mlu: float, links: str) -> None:
+        if not progress:
+            phase.update("all agents ready")
+            waiting.close()
+            progress.append(console.episode(plan.steps, live=live, start=start))
+        if step:
+            progress[0].step(step, mlu, links)
+
+    with waiting:
+        outcome = optimise(plan, broker, watch=agents.check_alive, on_waiting=on_waiting, on_step=on_step)
+    for shown in progress:
+        shown.finish(outcome.reason)
+    return outcome
+
+
+def _report(plan: Plan, folder: Path, seen: Seen, started: str, console: RunConsole) -> int:
+    """Write the run folder, show the outcome, return the exit code."""
+    outcome = seen.outcome
+    root = outcome.root
+    rows = assemble.link_rows(plan, seen)
+    record = assemble.summary(plan, seen)
+    links = [step[0] for step in root.links[1:]] if root else []
+    write_inputs(folder, assemble.inputs(plan, outcome))
+    write_steps(folder, links, root.mlu[1:] if root else [])
+    write_links(folder, rows)
+    write_manifest(folder, assemble.manifest(plan, outcome, sys.argv[1:], started))
+    write_summary(folder, record)
+    report = write_report(folder)
+    console.show(record, rows, str(report))
+    return EXIT[record.status]
+
+
+def _commit_s(outcome: Outcome) -> float | None:
+    times = [result.commit_s for result in outcome.results.values() if result.status == "committed"]
+    return max(times, default=None)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

@@ -1,0 +1,108 @@
+"""One optimisation: start an episode at the coordinator, follow it, return how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import uvloop
+
+from agent.broker import BrokerAddress
+from coordinator.events import EpisodeEnded, StepDone
+from coordinator.mqtt import Coordinator
+from coordinator.outcome import Outcome
+from coordinator.protocol import CoordinatorProtocol, Request, first_episode
+from coordinator.request import make_request
+from emulation.plan import Plan
+from emulation.processes import EmulationError
+from routing.topology import Topology
+
+MARGIN_MILLI = 10  # the best MLU must be 1 % below the live one to be committed (design, section 7)
+READY_S = 60.0
+_WATCH_S = 0.1
+
+OnWaiting = Callable[[int, int], None]
+OnStep = Callable[[int, float, str], None]
+
+
+def request(plan: Plan) -> Request:
+    """Return a run's episode as the coordinator takes it."""
+    return make_request(
+        plan.topology,
+        plan.traffic,
+        plan.start_weights,
+        checkpoint=plan.checkpoint.hash,
+        steps=plan.steps,
+        seed=plan.options.seed,
+        temperature_milli=round(1000 * plan.checkpoint.temperature),
+        share=plan.options.share,
+        ecmp=plan.options.ecmp,
+        margin_milli=MARGIN_MILLI,
+    )
+
+
+def optimise(
+    plan: Plan, broker: BrokerAddress, *, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
+) -> Outcome:
+    """Wait until all agents are ready, run one episode, and return its outcome.
+
+    Parameters
+    ----------
+    plan : what to decide
+    broker : where the agents are heard
+    watch : raises if an agent's process is gone
+    on_waiting : told (agents that are ready, agents in all) while they gather
+    on_step : told (step, MLU, names of the links) at each step, step 0 being the start
+
+    Raises
+    ------
+    EmulationError : agents are missing
+    """
+    return uvloop.run(_optimise(plan, broker, watch, on_waiting, on_step))
+
+
+async def _optimise(
+    plan: Plan, broker: BrokerAddress, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
+) -> Outcome:
+    protocol = CoordinatorProtocol(plan.topology.nodes, first=first_episode(time.time()))
+    coordinator = Coordinator(protocol, broker)
+    coordinator.submit(request(plan))
+    tasks = [
+        asyncio.create_task(_follow(coordinator, plan.topology, on_step), name="follow the episode"),
+        asyncio.create_task(coordinator.run(), name="coordinator"),
+        asyncio.create_task(_watch(protocol, plan.topology.num_nodes, watch, on_waiting), name="watch the agents"),
+    ]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # raises what went wrong; only the first ends well
+        return await tasks[0]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _watch(protocol: CoordinatorProtocol, agents: int, watch: Callable[[], None], on_waiting: OnWaiting) -> None:
+    """Look after the agents' processes, and give up on those that do not come."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + READY_S
+    while True:
+        watch()
+        if protocol.waiting:
+            missing = protocol.waiting_for()
+            on_waiting(agents - len(missing), agents)
+            if missing and loop.time() > deadline:
+                router, fault = next(iter(missing.items()))
+                raise EmulationError(f"{len(missing)} agents are not ready after {READY_S:g} s; {router}: {fault}")
+        await asyncio.sleep(_WATCH_S)
+
+
+async def _follow(coordinator: Coordinator, topology: Topology, on_step: OnStep) -> Outcome:
+    while True:
+        event = await coordinator.events.get()
+        if isinstance(event, StepDone):
+            on_step(event.step, event.mlu, ", ".join(topology.link_name(link) for link in event.links))
+        elif isinstance(event, EpisodeEnded):
+            return event.outcome
