@@ -120,7 +120,7 @@ def test_training_writes_checkpoints_and_tensorboard(tmp_path: Path) -> None:
             "temperature",
             "validation",
         } <= checkpoint.metadata.keys()
-    assert "temperature_best_of_8" in checkpoint.metadata
+    assert "temperature_best_of_several" in checkpoint.metadata
 
 
 def test_gbn_is_refused_for_training() -> None:

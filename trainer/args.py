@@ -90,6 +90,10 @@ class Args:
     """sampling temperature of validation during training (what the checkpoint recommends is chosen at the end)"""
     validate_every: int = 25
     """iterations between validations"""
+    validation_matrices: int = 20
+    """validation instances per network and traffic profile"""
+    validation_copies: int = 4
+    """episodes per validation instance (twice as many when the temperature is chosen)"""
     device: str = "cpu"
     """torch device of the network"""
     threads: int = 1
@@ -118,6 +122,8 @@ PRESETS = {
         num_minibatches=16,
         learning_rate=3e-4,
         final_lr_fraction=1.0,
+        validation_matrices=10,
+        validation_copies=1,
         clip_coef=0.25,
         ent_coef=0.001,
     ),

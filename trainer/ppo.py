@@ -262,7 +262,7 @@ class Trainer:
 def train(args: Args) -> None:
     """Train, validate now and then, keep `last.safetensors` and `best.safetensors` in `args.out`."""
     source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
-    trainer, validation = Trainer(args, source), Validation(source.validation())
+    trainer, validation = Trainer(args, source), Validation(source.validation(args.validation_matrices))
     if args.resume is not None:
         trainer.agent.actor.load(load_checkpoint(args.resume).parameters)
     started, best = time.monotonic(), (float("inf"), float("inf"))
@@ -277,10 +277,15 @@ def train(args: Args) -> None:
             metrics = trainer.iterate()
             log.advance(trainer.iteration)
             if trainer.iteration % args.validate_every == 0 or trainer.iteration == args.iterations:
-                one, several = validation.ratios(trainer.agent, copies=4, temperature=args.temperature)
+                one, several = validation.ratios(
+                    trainer.agent, copies=args.validation_copies, temperature=args.temperature
+                )
                 metrics |= {"validation/ratio_to_greedy": one, "validation/best_ratio_to_greedy": several}
                 minutes = (time.monotonic() - started) / 60
-                more = {"minutes": f"{minutes:.1f}", "validation": f"{one:.4f} of greedy, best of 4 {several:.4f}"}
+                more = {
+                    "minutes": f"{minutes:.1f}",
+                    "validation": f"{one:.4f} of greedy, best of {args.validation_copies} {several:.4f}",
+                }
                 trainer.save(args.out / "last.safetensors", **more)
                 if one < best[0]:
                     best = (one, several)
@@ -291,10 +296,10 @@ def train(args: Args) -> None:
         # Temperatures are chosen on the validation matrices, like the checkpoint itself.
         chosen = load_checkpoint(args.out / "best.safetensors")
         trainer.agent.actor.load(chosen.parameters)
-        single, several = validation.temperatures(trainer.agent)
-        metadata = chosen.metadata | {"temperature": f"{single:g}", "temperature_best_of_8": f"{several:g}"}
+        single, several = validation.temperatures(trainer.agent, 2 * args.validation_copies)
+        metadata = chosen.metadata | {"temperature": f"{single:g}", "temperature_best_of_several": f"{several:g}"}
         save_checkpoint(args.out / "best.safetensors", chosen.preset, chosen.parameters, metadata)
-        log.say(f"best: {chosen.metadata['validation']}; temperature {single:g}, for the best of 8 {several:g}")
+        log.say(f"best: {chosen.metadata['validation']}; temperature {single:g}, for the best of several {several:g}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

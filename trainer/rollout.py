@@ -86,7 +86,7 @@ class Validation:
         one, best = zip(*((np.mean(c), np.mean(np.min(c, axis=1))) for c in cells.values()), strict=True)
         return float(np.mean(one)), float(np.mean(best))
 
-    def temperatures(self, agent: Agent) -> tuple[float, float]:
-        """Return the temperatures that are best here: for one episode, and for the best of 8."""
-        tried = {x: self.ratios(agent, copies=8, temperature=x) for x in TEMPERATURES}
+    def temperatures(self, agent: Agent, copies: int) -> tuple[float, float]:
+        """Return the temperatures that are best here: for one episode, and for the best of `copies`."""
+        tried = {x: self.ratios(agent, copies=copies, temperature=x) for x in TEMPERATURES}
         return min(tried, key=lambda x: tried[x][0]), min(tried, key=lambda x: tried[x][1])
