@@ -90,15 +90,28 @@ async def keep_connected(
     while True:
         try:
             async with connect() as client:
+                heed_cancellation()
                 logger.info("%s connected to the broker", name)
                 attempt = 0
                 await session(client)
         except* aiomqtt.MqttError as errors:
             level = logging.WARNING if attempt == 0 else logging.DEBUG
             logger.log(level, "%s has no broker (%s), trying again", name, errors.exceptions[0])
+        heed_cancellation()
         pause = min(backoff_s[1], backoff_s[0] * 2.0 ** min(attempt, 30))
         attempt += 1
         await asyncio.sleep(pause * chance.uniform(0.5, 1.0))
+
+
+def heed_cancellation() -> None:
+    """End the calling task if it was asked to; to be called after every wait for the broker's answer.
+
+    aiomqtt waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes together with the
+    answer (python/cpython#86296): the task would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class AgentLink:
@@ -194,6 +207,7 @@ class AgentLink:
     async def _session(self, client: aiomqtt.Client) -> None:
         """Serve one connection."""
         await client.subscribe([(self._topics.start, QOS), (self._topics.cancel, QOS)])
+        heed_cancellation()
         self._status_due = True
         if not self._results and self._last_result is not None:
             self._results.append(self._last_result)
@@ -238,6 +252,7 @@ class AgentLink:
             await self._work.wait()
             self._work.clear()
             await self._flush(client)
+            heed_cancellation()
 
     async def _flush(self, client: aiomqtt.Client) -> None:
         """Send all that is due. A result is taken off only after the broker's acknowledgement."""

@@ -226,19 +226,27 @@ class AgentProgram:
 
 
 async def _until_signalled(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Run until SIGTERM, SIGINT or SIGHUP; return 0, or 128 + the signal for SIGINT."""
+    """Run until SIGTERM, SIGINT or SIGHUP; return 0, or 128 + the signal's number unless it was SIGTERM."""
     loop = asyncio.get_running_loop()
-    stop: asyncio.Future[int] = loop.create_future()
+    stop = asyncio.Event()
+    caught: list[int] = []
+
+    def on_signal(number: int) -> None:
+        caught.append(number)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, lambda n=number: stop.done() or stop.set_result(n))  # type: ignore[misc]
-    task = loop.create_task(work())
-    await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        task.result()
+        loop.add_signal_handler(number, on_signal, number)
+    working = asyncio.create_task(work(), name="agent")
+    stopping = asyncio.create_task(stop.wait(), name="signals")
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
         return 0
-    task.cancel()
-    await asyncio.wait([task])
-    return 0 if stop.result() == signal.SIGTERM else 128 + stop.result()
+    working.cancel()
+    await asyncio.wait([working])
+    return 0 if caught[0] == signal.SIGTERM else 128 + caught[0]
 
 
 def run_agent(config: AgentConfig, shared: Shared, folder: Path | None = None) -> int:

@@ -12,14 +12,15 @@ nothing valid came for `dead_s` is silent: the session ends, and so does a runni
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.control import LinkCounters
 from agent.events import EpisodeEnded, Event, NeighborSilent, NeighborUp, StepDone
-from agent.messages import Abort, Down, Frame, Hello, MalformedFrame, State, Up
+from agent.messages import Abort, Down, Frame, MalformedFrame, State, Up
+from agent.neighbour import Neighbour
 from agent.order import Order
 from agent.overhead import Overhead, purpose_of
 from agent.patience import Patience
@@ -28,8 +29,6 @@ from agent.session import Session
 from agent.tree import spanning_tree
 from policy.mpnn import Network
 from routing.topology import Topology
-
-_EARLY_FRAMES = 4  # of an episode that this router has not been told of yet, kept for each neighbour
 
 
 @dataclass(frozen=True)
@@ -42,18 +41,6 @@ class Timing:
     repeat_min_s: float = 0.004
     repeat_max_s: float = 0.5
     stall_s: float = 10.0
-
-
-@dataclass
-class _Neighbour:
-    router: int
-    name: str
-    session: Session
-    init_at: float
-    hello_at: float = 0.0
-    heard_at: float = 0.0
-    overhead: Overhead = field(default_factory=Overhead)
-    early: deque[Frame] = field(default_factory=lambda: deque(maxlen=_EARLY_FRAMES))
 
 
 class AgentProtocol:
@@ -87,11 +74,11 @@ class AgentProtocol:
         self._tree = spanning_tree(topology)
         out = topology.out_links(router)
         self.links = range(out.start, out.stop)
-        self._neighbours: dict[int, _Neighbour] = {}
+        self._neighbours: dict[int, Neighbour] = {}
         for peer in topology.dst[out].tolist():
             session = Session(key=key, secret=boot_nonce, local=router, remote=peer, context=topology.digest())
-            self._neighbours[peer] = _Neighbour(peer, topology.nodes[peer], session, now)
-        self._out: list[tuple[int, bytes]] = []
+            periods = (self.timing.hello_s, self.timing.dead_s)
+            self._neighbours[peer] = Neighbour(peer, topology.nodes[peer], session, now, *periods)
         self._events: deque[Event] = deque()
         self._run: EpisodeRun | None = None
         self._ended = True  # whether the end of `_run` has been told
@@ -130,8 +117,11 @@ class AgentProtocol:
 
     def datagrams_to_send(self) -> list[tuple[int, bytes]]:
         """Return (neighbour router, datagram) and forget them."""
-        out, self._out = self._out, []
-        return out
+        datagrams = []
+        for router, neighbour in self._neighbours.items():
+            datagrams += [(router, data) for data in neighbour.outbox]
+            neighbour.outbox.clear()
+        return datagrams
 
     def overhead(self) -> dict[int, Overhead]:
         """Return what was sent over each of the router's links since the process began, as copies."""
@@ -150,18 +140,10 @@ class AgentProtocol:
     def receive_datagram(self, data: bytes, sender: int, now: float) -> None:
         """Take a datagram that came over the link from router `sender`. What is not valid is counted and dropped."""
         neighbour = self._neighbours[sender]
-        was_established = neighbour.session.established
-        try:
-            frame, answer = neighbour.session.open(data)
-        except MalformedFrame:
-            return
-        if answer is not None:
-            self._send_raw(neighbour, answer)
-        neighbour.heard_at = now
-        if neighbour.session.established and not was_established:
-            neighbour.hello_at = now
+        frame, began = neighbour.receive(data, now)
+        if began:
             self._events.append(NeighborUp(neighbour.name))
-        if frame is not None and not isinstance(frame, Hello):
+        if frame is not None:
             self._dispatch(neighbour, frame, now)
 
     def start_episode(self, order: Order, live: NDArray[np.int64], now: float) -> None:
@@ -196,21 +178,18 @@ class AgentProtocol:
 
     def get_timer(self) -> float:
         """Return when `handle_timer` is due."""
-        timing = self.timing
-        times = []
-        for neighbour in self._neighbours.values():
-            if neighbour.session.established:
-                times.append(min(neighbour.hello_at + timing.hello_s, neighbour.heard_at + timing.dead_s))
-            else:
-                times.append(neighbour.init_at)
-        if self.running:
-            times.append(min(self._repeat_at, self._moved_at + timing.stall_s))
+        times = [neighbour.due() for neighbour in self._neighbours.values()]
+        if self._run is not None and self.running:
+            times += [self._repeat_at, self._moved_at + self._stall_s(self._run)]
         return min(times)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
         for neighbour in self._neighbours.values():
-            self._keep_alive(neighbour, now)
+            silent_s = neighbour.keep_alive(now)
+            if silent_s is not None:
+                self._events.append(NeighborSilent(neighbour.name, silent_s))
+                self.abort(f"{neighbour.name} was silent for {silent_s:.1f} s", now)
         run = self._run
         if run is not None and self.running:
             if now >= self._moved_at + self._stall_s(run):
@@ -231,23 +210,7 @@ class AgentProtocol:
         patience = 3 if run.phase is Phase.COMMITTING and not self.is_root else 1
         return patience * self.timing.stall_s
 
-    def _keep_alive(self, neighbour: _Neighbour, now: float) -> None:
-        timing = self.timing
-        if neighbour.session.established and now >= neighbour.heard_at + timing.dead_s:
-            self._events.append(NeighborSilent(neighbour.name, now - neighbour.heard_at))
-            neighbour.session.reset()
-            neighbour.init_at = now
-            if self._run is not None and not self._ended:
-                self._run.abort(f"{neighbour.name} was silent for {now - neighbour.heard_at:.1f} s")
-                self._flush(now)
-        if not neighbour.session.established:
-            if now >= neighbour.init_at:
-                self._send_raw(neighbour, neighbour.session.init())
-                neighbour.init_at = now + timing.hello_s
-        elif now >= neighbour.hello_at + timing.hello_s:
-            self._send(neighbour, Hello(), "control", again=False, now=now)
-
-    def _dispatch(self, neighbour: _Neighbour, frame: Frame, now: float) -> None:
+    def _dispatch(self, neighbour: Neighbour, frame: Frame, now: float) -> None:
         """Give an episode's frame to its run, keep it if the run is still to come, answer if the run is over."""
         assert isinstance(frame, State | Up | Down | Abort)  # Init and Hello end in the session
         run = self._run
@@ -257,9 +220,9 @@ class AgentProtocol:
         elif run is None or frame.episode > run.order.episode:
             neighbour.early.append(frame)
         elif getattr(frame, "want", False):
-            self._send(neighbour, Abort(frame.episode, "superseded"), "control", again=False, now=now)
+            neighbour.send(Abort(frame.episode, "superseded"), "control", again=False, now=now)
 
-    def _feed(self, run: EpisodeRun, neighbour: _Neighbour, frame: Frame) -> None:
+    def _feed(self, run: EpisodeRun, neighbour: Neighbour, frame: Frame) -> None:
         try:
             run.receive(neighbour.router, frame)
         except MalformedFrame:
@@ -272,9 +235,7 @@ class AgentProtocol:
             return
         outbox, run.outbox = run.outbox, []
         for router, frame, again in outbox:
-            neighbour = self._neighbours[router]
-            if neighbour.session.established:
-                self._send(neighbour, frame, purpose_of(frame, run.order.steps), again=again, now=now)
+            self._neighbours[router].send(frame, purpose_of(frame, run.order.steps), again=again, now=now)
         while run.events:
             event = run.events.popleft()
             if isinstance(event, StepDone):
@@ -313,13 +274,3 @@ class AgentProtocol:
             best_weights=run.state.best_weights.copy(),
             trace=tuple(self._trace),
         )
-
-    def _send(self, neighbour: _Neighbour, frame: Frame, purpose: str, *, again: bool, now: float) -> None:
-        data = neighbour.session.seal(frame)
-        neighbour.overhead.count(purpose, len(data), again=again)
-        neighbour.hello_at = now
-        self._out.append((neighbour.router, data))
-
-    def _send_raw(self, neighbour: _Neighbour, data: bytes) -> None:
-        neighbour.overhead.count("control", len(data), again=False)
-        self._out.append((neighbour.router, data))

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from agent.agreement import Applied, Prepared, Verdict, decode, encode, merge_applied, merge_prepared, verdict
 from agent.choice import SHARING, Draw
 from agent.control import Ending
+from agent.digests import StepDigests
 from agent.events import Event, SetCosts, StepDone
-from agent.messages import DIGEST_BYTES, Abort, Down, Frame, MalformedFrame, State, Up
+from agent.messages import Abort, Down, Frame, MalformedFrame, State, Up
 from agent.order import Order
 from agent.rounds import Rounds
-from agent.tree import Passing, Tree, TreePass, split
+from agent.tree import Tree, TreePass
 from policy.episode import Episode
 from policy.mpnn import Network
 from policy.sampling import NonFiniteLogit, quantise
@@ -89,8 +90,7 @@ class EpisodeRun:
         self.mlu_live = RoutingState(topology, order.traffic, live, ecmp=order.ecmp).mlu
         self.mlu_start = self.state.mlu
         self.digest = order.digest(topology, live)
-        self._digests: dict[int, bytes] = {}  # step -> short digest when it began, of this step and the one before
-        self._ahead: dict[int, tuple[int, bytes]] = {}  # neighbour -> (step, digest) of a frame from the next step
+        self._digests = StepDigests(order.steps)
         self._features: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
         self._hidden: NDArray[np.float32] = self._features
         self._round = 0
@@ -161,8 +161,7 @@ class EpisodeRun:
             self.abort(f"{self.topology.nodes[self.router]} received nonsense in a tree pass: {error.reason}")
 
     def _begin_step(self) -> None:
-        self._note_digest()
-        if self.phase is Phase.ENDED:
+        if not self._begin_digest():
             return
         self._features = self.state.features(self.links)
         self._hidden = self._network.initial(self._features)
@@ -222,8 +221,7 @@ class EpisodeRun:
         if self.state.step < self.order.steps:
             self._begin_step()
             return
-        self._note_digest()
-        if self.phase is Phase.ENDED:
+        if not self._begin_digest():
             return
         self.phase = Phase.PREPARING
         best = self.state
@@ -282,40 +280,26 @@ class EpisodeRun:
         payload = self._rounds.sent(i, number)
         if payload is not None:
             step, round_ = divmod(number, self._network.preset.rounds)
-            frame = State(self.order.episode, step, round_, want, self._digest_at(step), payload)
+            frame = State(self.order.episode, step, round_, want, self._digests.at(step), payload)
             self.outbox.append((self.neighbours[i], frame, again))
 
     def _flush_pass(self) -> None:
         """Turn what the tree pass wants to say into frames."""
         for passing in self._pass.outbox:
-            digest = self._digest_at(passing.number)
-            parts = split(passing.payload)
-            for part, payload in enumerate(parts):
-                head = (self.order.episode, passing.number)
-                frame: Frame = Down(*head, digest, part, len(parts), payload)
-                if passing.upward:
-                    frame = Up(*head, passing.want, digest, part, len(parts), payload)
-                self.outbox.append((passing.router, frame, passing.again))
+            frames = passing.frames(self.order.episode, self._digests.at(passing.number))
+            self.outbox.extend((passing.router, frame, passing.again) for frame in frames)
         self._pass.outbox.clear()
 
-    def _note_digest(self) -> None:
-        """Keep the short digest of the step that begins, and compare it with those that came early."""
-        step = self.state.step
-        self._digests[step] = self.digest.value[:DIGEST_BYTES]
-        self._digests.pop(step - 2, None)
-        for neighbour, (number, digest) in list(self._ahead.items()):
-            if number == step:
-                del self._ahead[neighbour]
-                self._check_digest(neighbour, number, digest)
-
-    def _digest_at(self, number: int) -> bytes:
-        """Return the short digest that frames of a step or pass carry (after T steps it changes no more)."""
-        return self._digests[min(number, self.state.step)]
+    def _begin_digest(self) -> bool:
+        """Compare with the neighbours that are in this step already; return whether the episode goes on."""
+        for neighbour in self._digests.begin(self.state.step, self.digest.value):
+            self._abort_disagreement(neighbour, self.state.step)
+        return self.phase is not Phase.ENDED
 
     def _check_digest(self, neighbour: int, number: int, digest: bytes) -> None:
-        step = min(number, self.order.steps)
-        if step > self.state.step:
-            self._ahead[neighbour] = (step, digest)
-        elif self._digests.get(step, digest) != digest:
-            names = self.topology.nodes
-            self.abort(f"{names[self.router]} and {names[neighbour]} disagree: digests of step {step} differ")
+        if not self._digests.agrees(neighbour, number, digest):
+            self._abort_disagreement(neighbour, number)
+
+    def _abort_disagreement(self, neighbour: int, number: int) -> None:
+        names = self.topology.nodes
+        self.abort(f"{names[self.router]} and {names[neighbour]} disagree: digests of step {number} differ")

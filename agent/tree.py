@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.messages import MAX_PART, MAX_PARTS, MalformedFrame
+from agent.messages import MAX_PART, MAX_PARTS, Down, Frame, MalformedFrame, Up
 from routing.topology import Topology
 
 
@@ -92,6 +92,14 @@ class Passing:
     payload: bytes
     want: bool = False
     again: bool = False
+
+    def frames(self, episode: int, digest: bytes) -> list[Frame]:
+        """Return the frames that carry it; `digest` is the short one of its step."""
+        parts = split(self.payload)
+        numbered = list(enumerate(parts))
+        if self.upward:
+            return [Up(episode, self.number, self.want, digest, i, len(parts), part) for i, part in numbered]
+        return [Down(episode, self.number, digest, i, len(parts), part) for i, part in numbered]
 
 
 class TreePass:

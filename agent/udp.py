@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from agent.config import Neighbor
 from agent.protocol import AgentProtocol
@@ -88,9 +89,7 @@ class UdpAdapter:
         """Open a socket to each neighbour router and begin."""
         for router, neighbor in neighbors.items():
             sock = open_socket(neighbor, port)
-            transport, _ = await self._loop.create_datagram_endpoint(
-                lambda r=router: _Socket(r, self._receive), sock=sock
-            )  # type: ignore[misc]
+            transport, _ = await self._loop.create_datagram_endpoint(partial(_Socket, router, self._receive), sock=sock)
             self._transports[router] = transport
         self.flush()
 

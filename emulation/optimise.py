@@ -68,20 +68,22 @@ async def _optimise(
     protocol = CoordinatorProtocol(plan.topology.nodes, first=first_episode(time.time()))
     coordinator = Coordinator(protocol, broker)
     coordinator.submit(request(plan))
-    tasks = [
-        asyncio.create_task(_follow(coordinator, plan.topology, on_step), name="follow the episode"),
+    following = asyncio.create_task(_follow(coordinator, plan.topology, on_step), name="follow the episode")
+    others = [
         asyncio.create_task(coordinator.run(), name="coordinator"),
         asyncio.create_task(_watch(protocol, plan.topology.num_nodes, watch, on_waiting), name="watch the agents"),
     ]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()  # raises what went wrong; only the first ends well
-        return await tasks[0]
+        await asyncio.wait([following, *others], return_when=asyncio.FIRST_COMPLETED)
+        for task in others:
+            if task.done():
+                task.result()  # they end only by what went wrong
+        return await following
     finally:
-        for task in tasks:
+        for task in others:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        following.cancel()
+        await asyncio.gather(following, *others, return_exceptions=True)
 
 
 async def _watch(protocol: CoordinatorProtocol, agents: int, watch: Callable[[], None], on_waiting: OnWaiting) -> None:

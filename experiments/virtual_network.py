@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -192,9 +193,8 @@ class VirtualNetwork:
         delay = float(self._delays[self.topology.link_index(sender, receiver)])
         for _ in range(2 if random.random() < how.duplication else 1):
             late = int(random.integers(1, how.reorder_depth + 1)) if random.random() < how.reordering else 0
-            self.at(
-                self.now + delay * (1 + late), lambda data=self._corrupted(data): self._deliver(sender, receiver, data)
-            )  # type: ignore[misc]
+            arrival = self.now + delay * (1 + late)
+            self.at(arrival, partial(self._deliver, sender, receiver, self._corrupted(data)))
 
     def _corrupted(self, data: bytes) -> bytes:
         if self._random.random() >= self.impairment.corruption:

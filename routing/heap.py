@@ -28,7 +28,7 @@ def push(heap: NDArray[np.int64], size: int, key: int) -> None:
 @njit("i8(i8[::1], i8)", inline=True)
 def pop(heap: NDArray[np.int64], size: int) -> int:
     """Remove and return the least of `size` keys."""
-    least = heap[0]
+    least: int = heap[0]
     key = heap[size - 1]
     last = size - 1
     i = 0

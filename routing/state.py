@@ -16,6 +16,7 @@ from routing.traffic import TrafficMatrix
 
 MIN_WEIGHT, MAX_WEIGHT = 1, 65535  # an OSPF metric is 16 bit wide; zero would make paths of no length (RFC 2328, A.4.2)
 
+_MAX_FACTOR = 1000  # of the fastest link's weight, where no smaller one makes all weights whole
 _TOTAL_BITS = 52  # all quanta together stay exact as float64, so that utilization is one correctly rounded division
 
 
@@ -88,10 +89,10 @@ class RoutingState:
         t = self.topology
         n = t.num_nodes
         # The kernels' signatures say writable arrays; a topology's are read-only.
-        self._graph = tuple(np.array(array) for array in (t.out_ptr, t.src, t.dst, t.in_ptr, t.in_links))
+        self._graph = (np.array(t.out_ptr), np.array(t.src), np.array(t.dst), np.array(t.in_ptr), np.array(t.in_links))
         self._order = np.zeros(n, dtype=np.int32)
         self._heap = np.zeros(t.num_links + n + 1, dtype=np.int64)
-        self._node_scratch = (
+        self._node_scratch = (  # touched, queue, left, surplus, mark: see `routing.increment`
             np.zeros(n, dtype=np.int32),
             np.zeros(n, dtype=np.int32),
             np.zeros(n, dtype=np.int32),
@@ -130,7 +131,7 @@ class RoutingState:
     @property
     def utilization(self) -> NDArray[np.float64]:
         """Load over capacity, (L,) float64; may exceed 1."""
-        return self.load / self._capacity
+        return np.divide(self.load, self._capacity, dtype=np.float64)
 
     @property
     def mlu(self) -> float:
@@ -140,10 +141,10 @@ class RoutingState:
     @property
     def load_bps(self) -> NDArray[np.float64]:
         """Loads, (L,) float64, bit/s."""
-        return self.load * self.quantum
+        return np.multiply(self.load, self.quantum, dtype=np.float64)
 
     def next_hops(self, destination: int) -> NDArray[np.bool_]:
-        """Return which links forward traffic toward a node, (L,) bool: the shortest-path DAG, or its first links without ECMP."""
+        """Return which links forward toward a node, (L,) bool: the shortest-path DAG, or its first links without ECMP."""
         t = self.topology
         (row,) = np.flatnonzero(self.destinations == destination)
         distance = self.distance[row]
@@ -156,7 +157,7 @@ class RoutingState:
         return tight
 
     def shifted_shares(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
-        """For each of `links`, the share (0..1) of its load that raising it by one would move at its own router, (n,) float64."""
+        """Return what share of its load (0..1) each link would lose at its own router if raised by one, (n,) float64."""
         shares = np.zeros(len(links), dtype=np.float64)
         dynamic.shifted_shares(
             *self._graph[:3],
@@ -195,24 +196,24 @@ def checked_weights(topology: Topology, weights: ArrayLike) -> NDArray[np.int64]
         raise InputError(
             f"weight {array[link]} of link {topology.link_name(link)}, expected {MIN_WEIGHT}..{MAX_WEIGHT}"
         )
-    return array.astype(np.int64)
+    return np.array(array, dtype=np.int64)
 
 
 def inverse_capacity(topology: Topology) -> NDArray[np.int64]:
     """Return the default OSPF weights: proportional to 1/capacity, exactly where the ratios allow it, (L,) int64.
 
-    FRR's auto-cost does the same with a reference bandwidth large enough to keep the ratios; here the reference is the least one
-    (up to a weight of 65535 for the slowest link) that makes all weights whole; failing that, the weights are rounded from the
-    largest reference that fits.
+    FRR's auto-cost does the same with a reference bandwidth large enough to keep the ratios; here the reference is the
+    least one (up to a weight of 65535 for the slowest link) that makes all weights whole; failing that, the weights are
+    rounded from the largest reference that fits.
     """
     capacity = topology.capacity
     slowness = capacity.max() / capacity  # >= 1
-    limit = int(MAX_WEIGHT / slowness.max())
+    limit = min(int(MAX_WEIGHT / slowness.max()), _MAX_FACTOR)
     if limit < 1:
-        return np.clip(np.rint(slowness * MAX_WEIGHT / slowness.max()), MIN_WEIGHT, MAX_WEIGHT).astype(np.int64)
-    for factor in range(1, min(limit, 1000) + 1):
+        return np.maximum(np.rint(slowness * (MAX_WEIGHT / slowness.max())), MIN_WEIGHT).astype(np.int64)
+    for factor in range(1, limit + 1):
         scaled = slowness * factor
-        whole = np.rint(scaled)
-        if np.all(np.abs(scaled - whole) <= 1e-9 * scaled):
-            return whole.astype(np.int64)
-    return np.rint(slowness * min(limit, 1000)).astype(np.int64)
+        if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-9 * scaled):
+            break
+    weights: NDArray[np.int64] = np.rint(slowness * factor).astype(np.int64)
+    return weights

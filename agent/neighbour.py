@@ -1,0 +1,84 @@
+"""The agent at the other end of a link, as this router sees it: session, signs of life, what was sent to it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from agent.messages import Frame, Hello, MalformedFrame
+from agent.overhead import Overhead
+from agent.session import Session
+
+_EARLY_FRAMES = 4  # of an episode that this router has not been told of yet
+
+
+class Neighbour:
+    """One neighbour. `outbox` holds the datagrams to send to it.
+
+    Parameters
+    ----------
+    router, name : its number and its name
+    session : the authenticated channel to it, fresh
+    now : the clock
+    hello_s, dead_s : how often to say hello, and after which silence the neighbour counts as silent, in seconds
+
+    Attributes
+    ----------
+    overhead : what was sent to it
+    early : its last frames of an episode that is still to come here
+    """
+
+    def __init__(self, router: int, name: str, session: Session, now: float, hello_s: float, dead_s: float) -> None:
+        self.router = router
+        self.name = name
+        self.session = session
+        self.overhead = Overhead()
+        self.early: deque[Frame] = deque(maxlen=_EARLY_FRAMES)
+        self.outbox: list[bytes] = []
+        self._hello_s = hello_s
+        self._dead_s = dead_s
+        self._speak_at = now
+        self._heard_at = now
+
+    def receive(self, data: bytes, now: float) -> tuple[Frame | None, bool]:
+        """Take a datagram; return the frame to act on, if any, and whether a session has just begun."""
+        was_established = self.session.established
+        try:
+            frame, answer = self.session.open(data)
+        except MalformedFrame:
+            return None, False
+        if answer is not None:
+            self._send(answer, "control", again=False)
+        self._heard_at = now
+        began = self.session.established and not was_established
+        if began:
+            self._speak_at = now + self._hello_s
+        return (None if isinstance(frame, Hello) else frame), began
+
+    def send(self, frame: Frame, purpose: str, *, again: bool, now: float) -> None:
+        """Send a frame, if there is a session; for the purposes see `agent.overhead`."""
+        if self.session.established:
+            self._send(self.session.seal(frame), purpose, again=again)
+            self._speak_at = now + self._hello_s
+
+    def due(self) -> float:
+        """Return when `keep_alive` has something to do."""
+        return min(self._speak_at, self._heard_at + self._dead_s) if self.session.established else self._speak_at
+
+    def keep_alive(self, now: float) -> float | None:
+        """Say hello or ask for a session if it is time; return for how long the neighbour has been silent if too long."""
+        silent_s = None
+        if self.session.established and now >= self._heard_at + self._dead_s:
+            silent_s = now - self._heard_at
+            self.session.reset()
+            self._speak_at = now
+        if now >= self._speak_at:
+            if self.session.established:
+                self.send(Hello(), "control", again=False, now=now)
+            else:
+                self._send(self.session.init(), "control", again=False)
+                self._speak_at = now + self._hello_s
+        return silent_s
+
+    def _send(self, data: bytes, purpose: str, *, again: bool) -> None:
+        self.overhead.count(purpose, len(data), again=again)
+        self.outbox.append(data)
