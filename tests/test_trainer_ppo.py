@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.advantages import discounted_returns, gae, group_baseline, group_means, normalise_steps
 from trainer.env import rewards
-from trainer.ppo import clipped_loss, discounted_returns, gae, group_means
+from trainer.ppo import clipped_loss
 
 
 @settings(deadline=None, max_examples=50)
@@ -78,3 +79,21 @@ def test_rewards_of_both_kinds() -> None:
     np.testing.assert_allclose(rewards(mlu, "log")[:, 0], [math.log(2), 0, math.log(2)])
     with pytest.raises(ValueError, match="expected 'paper' or 'log'"):
         rewards(mlu, "other")
+
+
+def test_group_baseline_adds_what_the_state_explains() -> None:
+    rng = np.random.default_rng(0)
+    mlu = torch.from_numpy(np.exp(rng.normal(size=(6, 64))))
+    best = mlu[:-1].cummin(dim=0).values.log()
+    returns = 0.7 * best + torch.from_numpy(rng.normal(size=(5, 1)))  # nothing but the state decides
+    np.testing.assert_allclose(group_baseline(returns, mlu, 8)[1:], returns[1:], atol=1e-5)
+    same_start = torch.ones(2, 16, dtype=torch.float64)
+    noise = torch.from_numpy(rng.normal(size=(1, 16)))
+    assert torch.equal(group_baseline(noise, same_start, 8), group_means(noise, 8))
+
+
+def test_normalised_steps_have_deviation_one_down_to_a_floor() -> None:
+    advantages = torch.tensor([[10.0, -10.0], [0.5, -0.5], [1e-6, -1e-6]])
+    scaled = normalise_steps(advantages, 0.02)
+    np.testing.assert_allclose(scaled[:2].std(dim=1), 1, rtol=1e-5)
+    assert scaled[2].abs().max() < 1e-4
