@@ -16,7 +16,7 @@ def main() -> int:
     """Read the configuration, check everything, run."""
     parser = argparse.ArgumentParser(
         prog="python -m agent",
-        description="Run one router's agent: it exchanges hidden states with its neighbours and tunes the OSPF costs of its own links.",
+        description="Run one router's agent: it talks to its neighbours and tunes the OSPF costs of its own links.",
         epilog="Ends with SIGTERM or Ctrl-C. Exit codes: 0 done, 1 internal error, 2 bad input, 130 interrupted.",
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML file; see docs/agent.md")
@@ -34,9 +34,8 @@ def main() -> int:
         check_against(config, shared.topology, options.config)
         load_key(config.key_file)
         if options.check:
-            print(
-                f"{options.config}: {config.router} of {shared.topology.name}, checkpoint {shared.checkpoint.hash[:8]}: good"
-            )
+            policy = shared.checkpoint.hash[:8]
+            print(f"{options.config}: good; {config.router} of {shared.topology.name}, checkpoint {policy}")
             return 0
         return run_agent(config, shared, options.folder)
     except InputError as error:

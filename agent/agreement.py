@@ -1,8 +1,8 @@
-"""Before and after a commit: what the routers must agree on, and whether all of them carried it out (design, section 7).
+"""Before and after a commit: what the routers must agree on, and whether all of them carried it out.
 
-PREPARE is a tree pass of `Prepared`: the whole digest, the best step and both MLUs. Routers that agree merge into one statement with
-their number; any difference becomes a `problem`. Every router derives the same verdict from the root's outcome. COMMIT is carried
-out by each router for its own links and confirmed in a second pass of `Applied`.
+PREPARE is a tree pass of `Prepared`: the whole digest, the best step and both MLUs. Routers that agree merge into one
+statement with their number; any difference becomes a `problem`. Every router derives the same verdict from the root's
+outcome. COMMIT is carried out by each router for its own links and confirmed in a second pass of `Applied`.
 """
 
 from __future__ import annotations

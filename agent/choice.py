@@ -1,9 +1,10 @@
 """How the routers come to the same action: share candidates (the default) or all logits (the paper's way).
 
-Each router owns the quantised logits of its own links. With the Gumbel-max trick the sample is the link with the greatest score
-``logit + noise(seed, episode, step, link)``, and the greatest of all is the greatest of the routers' greatest: so it is enough
-that candidates, (score, link), are combined on their way up the tree. With ``--share logits`` everything travels and each router
-draws the same sample by itself (paper 003, Algorithm 1, lines 10-11). Both choose the same links.
+Each router owns the quantised logits of its own links. With the Gumbel-max trick the sample is the link with the
+greatest score ``logit + noise(seed, episode, step, link)``, and the greatest of all is the greatest of the routers'
+greatest: so it is enough that candidates, (score, link), are combined on their way up the tree. With ``--share
+logits`` everything travels and each router draws the same sample by itself (paper 003, Algorithm 1, lines 10-11).
+Both choose the same links.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ _Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class Neighbor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The other end of one link: IPv4 or IPv6 addresses; `interface` may be empty where addresses tell links apart (loopback)."""
+    """The other end of one link; `interface` may be empty where addresses alone tell links apart (loopback)."""
 
     router: _Name
     local: _Name
@@ -118,7 +118,7 @@ def _resolved(config: AgentConfig, folder: Path) -> AgentConfig:
 
 
 def check_against(config: AgentConfig, topology: Topology, path: Path | None = None) -> int:
-    """Return the router's number; raise `InputError` if router, neighbours or router ids are not those of the topology."""
+    """Return the router's number; raise `InputError` if router, neighbours or ids are not the topology's."""
     if config.router not in topology.nodes:
         raise InputError(f"router {config.router!r} is not a node of {topology.name}", path)
     router = topology.nodes.index(config.router)

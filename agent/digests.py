@@ -1,7 +1,8 @@
 """Short digests on every frame: neighbours that have decided differently notice it with the next frame, not at the end.
 
-All frames of step t carry the digest as it was when step t began. This router compares with its own digests of the step it is in and of
-the one before; a frame from the next step is remembered and compared as soon as this router gets there.
+All frames of step t carry the digest as it was when step t began. This router compares with its own digests of the
+step it is in and of the one before; a frame from the next step is remembered and compared as soon as this router gets
+there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from agent.messages import DIGEST_BYTES
 
 
 class StepDigests:
-    """This router's digests at the beginning of its last two steps, and the neighbours' that came early."""
+    """The router's digests at the beginning of its last two steps, and the neighbours' that came early."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -19,7 +20,7 @@ class StepDigests:
         self._early: dict[int, tuple[int, bytes]] = {}  # neighbour -> (step, digest)
 
     def begin(self, step: int, digest: bytes) -> list[int]:
-        """Note the digest with which a step begins (step T: all are done); return the neighbours that had another one."""
+        """Note the digest with which a step begins (step T: all are done); return the neighbours that had another."""
         self._step = step
         self._own[step] = digest[:DIGEST_BYTES]
         self._own.pop(step - 2, None)

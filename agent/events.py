@@ -38,8 +38,9 @@ class StepDone:
 
 @dataclass(frozen=True)
 class SetCosts:
-    """Write these costs of the router's own links into OSPF (link -> weight), then call `costs_set`. `undo`: a roll-back.
+    """Write these costs of the router's own links into OSPF, link -> weight, then call `costs_set`.
 
+    `undo` marks a roll-back.
     `weights` (L,) is what all links will have once every router has done the same.
     """
 

@@ -1,7 +1,7 @@
 """Frames between neighbouring agents: MessagePack arrays, schema-checked, at most 1400 bytes with everything.
 
-A datagram is ``counter (4 bytes) | body | tag (8 bytes)``; `agent.session` seals and opens it, this module only knows bodies. A
-body is a MessagePack array whose first item is the kind:
+A datagram is ``counter (4 bytes) | body | tag (8 bytes)``; `agent.session` seals and opens it, this module only knows
+bodies. A body is a MessagePack array whose first item is the kind:
 
 =====  =========  ======================================================================================
 kind   frame      purpose
@@ -14,8 +14,8 @@ kind   frame      purpose
 5      `Abort`    end this episode
 =====  =========  ======================================================================================
 
-`want` marks a repetition by someone who is still waiting: the receiver repeats what the sender lacks. A frame without it is never
-answered by a repetition, so two neighbours cannot echo each other for ever.
+`want` marks a repetition by someone who is still waiting: the receiver repeats what the sender lacks. A frame without
+it is never answered by a repetition, so two neighbours cannot echo each other for ever.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Hello(Struct, frozen=True, array_like=True, tag=1, forbid_unknown_fields=T
 
 
 class State(Struct, frozen=True, array_like=True, tag=2, forbid_unknown_fields=True):
-    """The sender's hidden state of its link to the receiver before round `round` of `step`: D float16, little endian."""
+    """The sender's hidden state of its link to the receiver before a round of a step: D float16, little endian."""
 
     episode: _Unsigned
     step: _Unsigned

@@ -17,101 +17,32 @@ import asyncio
 import contextlib
 import logging
 import random
-import socket
-import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
 import aiomqtt
 import msgspec
 
 from agent.broker import BrokerAddress
+from agent.connection import (
+    BACKOFF_S,
+    CLOSE_S,
+    QOS,
+    Login,
+    keep_connected,
+    make_client,
+    payload_of,
+    publish,
+    side_by_side,
+    subscribe,
+)
 from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
 
 logger = logging.getLogger(__name__)
 
-QOS = 1
-CONNECT_S = 5.0  # for one answer of the broker while connecting, in seconds
-PUBLISH_S = 60.0  # a matrix of 2000 nodes is 32 MB, and the line may be slow
-KEEPALIVE_S = 15  # a router that lost its power is noticed after one and a half of these
-BACKOFF_S = (0.05, 2.0)  # first and longest pause before connecting again
-CLOSE_S = 2.0  # for the last messages when the agent ends
 MAX_INCOMING = 16  # messages not yet taken by the agent; the oldest goes first
 MAX_RESULTS = 8
 MAX_PROGRESS = 1000
-
-
-@dataclass(frozen=True)
-class Login:
-    """How to introduce oneself to a broker that asks; a unix socket needs none of it."""
-
-    username: str | None = None
-    password: str | None = None
-    tls: ssl.SSLContext | None = None
-
-
-def make_client(
-    broker: BrokerAddress, identifier: str, *, login: Login | None = None, will: aiomqtt.Will | None = None
-) -> aiomqtt.Client:
-    """Return a client, not yet connected; call it within a running event loop."""
-    login = login or Login()
-    tcp = not broker.path
-    return aiomqtt.Client(
-        broker.host if tcp else broker.path,
-        broker.port if tcp else 1,  # paho insists on a positive port
-        transport="tcp" if tcp else "unix",
-        # Nagle and delayed acknowledgements together add 40 ms to each QoS 1 exchange.
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)] if tcp else [],
-        identifier=identifier,
-        username=login.username,
-        password=login.password,
-        tls_context=login.tls,
-        will=will,
-        timeout=CONNECT_S,
-        keepalive=KEEPALIVE_S,
-    )
-
-
-async def keep_connected(
-    connect: Callable[[], aiomqtt.Client],
-    session: Callable[[aiomqtt.Client], Awaitable[None]],
-    *,
-    name: str,
-    chance: random.Random,
-    backoff_s: tuple[float, float] = BACKOFF_S,
-) -> None:
-    """Run `session` on one connection after another until cancelled.
-
-    The pauses double up to the longest; each is between half and all of that, drawn from `chance`, so that a hundred
-    agents do not return to a restarted broker in one instant.
-    """
-    attempt = 0
-    while True:
-        try:
-            async with connect() as client:
-                heed_cancellation()
-                logger.info("%s connected to the broker", name)
-                attempt = 0
-                await session(client)
-        except* aiomqtt.MqttError as errors:
-            level = logging.WARNING if attempt == 0 else logging.DEBUG
-            logger.log(level, "%s has no broker (%s), trying again", name, errors.exceptions[0])
-        heed_cancellation()
-        pause = min(backoff_s[1], backoff_s[0] * 2.0 ** min(attempt, 30))
-        attempt += 1
-        await asyncio.sleep(pause * chance.uniform(0.5, 1.0))
-
-
-def heed_cancellation() -> None:
-    """End the calling task if it was asked to; to be called after every wait for the broker's answer.
-
-    aiomqtt waits with `asyncio.wait_for`, which in Python 3.11 swallows a cancellation that comes together with the
-    answer (python/cpython#86296): the task would go on for ever.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 class AgentLink:
@@ -206,17 +137,14 @@ class AgentLink:
 
     async def _session(self, client: aiomqtt.Client) -> None:
         """Serve one connection."""
-        await client.subscribe([(self._topics.start, QOS), (self._topics.cancel, QOS)])
-        heed_cancellation()
+        await subscribe(client, self._topics.start, self._topics.cancel)
         self._status_due = True
         if not self._results and self._last_result is not None:
             self._results.append(self._last_result)
         self._work.set()
         self.connected.set()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(client), name=f"{self.router} mqtt receive")
-                tasks.create_task(self._send(client), name=f"{self.router} mqtt send")
+            await side_by_side(self.router, receive=self._receive(client), send=self._send(client))
         except asyncio.CancelledError:
             await self._say_goodbye(client)
             raise
@@ -252,24 +180,19 @@ class AgentLink:
             await self._work.wait()
             self._work.clear()
             await self._flush(client)
-            heed_cancellation()
 
     async def _flush(self, client: aiomqtt.Client) -> None:
         """Send all that is due. A result is taken off only after the broker's acknowledgement."""
         if self._status_due:
             self._status_due = False  # before the await: set_status may be called during it
             status = msgspec.structs.replace(self._status, episode=max(self._status.episode, self._newest_start))
-            await client.publish(
-                self._topics.status(self.router), encode(status), qos=QOS, retain=True, timeout=PUBLISH_S
-            )
+            await publish(client, self._topics.status(self.router), encode(status), retain=True)
         while self._progress:
             # QoS 0: a lost step costs a line on a screen, an acknowledgement costs the root time within its round.
-            await client.publish(self._topics.progress, encode(self._progress.popleft()))
+            await publish(client, self._topics.progress, encode(self._progress.popleft()), qos=0)
         while self._results:
             result = self._results[0]
-            await client.publish(
-                self._topics.result(self.router), encode(result), qos=QOS, retain=True, timeout=PUBLISH_S
-            )
+            await publish(client, self._topics.result(self.router), encode(result), retain=True)
             if self._results and self._results[0] is result:  # not pushed out by newer ones meanwhile
                 self._results.popleft()
 
@@ -279,11 +202,4 @@ class AgentLink:
             async with asyncio.timeout(CLOSE_S):
                 await self._flush(client)
                 offline = Status(router=self.router, online=False, episode=self._newest_start)
-                await client.publish(self._topics.status(self.router), encode(offline), qos=QOS, retain=True)
-
-
-def payload_of(packet: aiomqtt.Message) -> bytes:
-    """Return the payload as it came over the wire."""
-    if not isinstance(packet.payload, bytes):
-        raise MalformedMessage(f"payload of type {type(packet.payload).__name__}")
-    return packet.payload
+                await publish(client, self._topics.status(self.router), encode(offline), retain=True)

@@ -65,7 +65,7 @@ class Neighbour:
         return min(self._speak_at, self._heard_at + self._dead_s) if self.session.established else self._speak_at
 
     def keep_alive(self, now: float) -> float | None:
-        """Say hello or ask for a session if it is time; return for how long the neighbour has been silent if too long."""
+        """Say hello or ask for a session if it is time; return how long the neighbour was silent if too long."""
         silent_s = None
         if self.session.established and now >= self._heard_at + self._dead_s:
             silent_s = now - self._heard_at

@@ -1,4 +1,4 @@
-"""An episode's order as every router understands it: the coordinator's `Start`, checked against what the router knows."""
+"""An episode's order: the coordinator's `Start`, checked against what the router knows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from routing.traffic import TrafficMatrix
 
 
 class Refused(Exception):
-    """This router cannot take part in the episode; `str()` says why."""
+    """The router cannot take part in the episode; `str()` says why."""
 
 
 @dataclass(frozen=True)

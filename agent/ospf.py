@@ -1,6 +1,7 @@
 """What an agent needs of OSPF: the live weights of all links, and to set the costs of its own.
 
-Two kinds: `FrrOspf` speaks to the router's ospfd, `ModelOspf` keeps the weights itself where there is no router (a run on loopback).
+Two kinds: `FrrOspf` speaks to the router's ospfd, `ModelOspf` keeps the weights itself where there is no router (a
+run on loopback).
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Overhead:
 
 
 def purpose_of(frame: Frame, steps: int) -> str:
-    """Return what a frame is for. Tree passes up to number `steps` share candidates or logits; later ones agree on the result."""
+    """Return what a frame is for: tree passes below number `steps` share, later ones agree on the result."""
     if isinstance(frame, State):
         return "hidden"
     number = getattr(frame, "number", None)

@@ -1,8 +1,9 @@
 """How long to wait before asking again, learned from the waits themselves.
 
-TCP's mean and deviation (RFC 6298) suit a path whose delay is measured alone. Here a wait contains the repetitions of routers further
-away: with some loss nearly every wait is as long as the limit, and whatever follows the typical wait drives the limit up for ever. So
-the estimate is a low quantile of the time per hop, which is what a hop takes when nothing is lost; the limit is a multiple of it.
+TCP's mean and deviation (RFC 6298) suit a path whose delay is measured alone. Here a wait contains the repetitions of
+routers further away: with some loss nearly every wait is as long as the limit, and whatever follows the typical wait
+drives the limit up for ever. So the estimate is a low quantile of the time per hop, which is what a hop takes when
+nothing is lost; the limit is a multiple of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _MOST_DOUBLED = 4  # a repetition is often in vain because the other waits as we
 
 
 class Patience:
-    """The limit of a wait in seconds: `first_s` per hop until something is known, then between `least_s` and `most_s`."""
+    """The limit of a wait in seconds: `first_s` until something is known, then between `least_s` and `most_s`."""
 
     def __init__(self, first_s: float, least_s: float, most_s: float) -> None:
         self._hop_s: float | None = None

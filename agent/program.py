@@ -1,4 +1,4 @@
-"""The agent process: protocol, sockets, MQTT and OSPF joined. Started by `python -m agent` or forked by the emulation."""
+"""The agent process: protocol, sockets, MQTT and OSPF joined; by `python -m agent` or forked by the emulation."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """The agent of one router, sans-IO: feed it datagrams, time and orders; send what it has to send; act on its events.
 
-It keeps one authenticated session with the agent at the other end of each link (`agent.session`), says hello when it has nothing
-else to say, and runs one episode at a time (`agent.run`). All time is an argument in seconds of any monotonic clock.
+It keeps one authenticated session with the agent at the other end of each link (`agent.session`), says hello when it
+has nothing else to say, and runs one episode at a time (`agent.run`). All time is an argument in seconds of any
+monotonic clock.
 
-Waiting and repeating: while an episode waits for a neighbour, the newest frame is repeated after a time that is learned from the
-waits (`agent.patience`). A neighbour from which
-nothing valid came for `dead_s` is silent: the session ends, and so does a running episode. An episode in which nothing moves for
-`stall_s` is aborted as well, naming whom it waits for.
+Waiting and repeating: while an episode waits for a neighbour, the newest frame is repeated after a time that is
+learned from the waits (`agent.patience`). A neighbour from which nothing valid came for `dead_s` is silent: the
+session ends, and so does a running episode. An episode in which nothing moves for `stall_s` is aborted as well,
+naming whom it waits for.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from routing.topology import Topology
 
 @dataclass(frozen=True)
 class Timing:
-    """Periods in seconds. The defaults suit tens of Python agents on two cores, where scheduling gaps of 0.1 s happen."""
+    """Periods in seconds. The defaults suit tens of Pythons on two cores, where scheduling gaps of 0.1 s happen."""
 
     hello_s: float = 0.33
     dead_s: float = 1.5
@@ -195,7 +196,8 @@ class AgentProtocol:
             if now >= self._moved_at + self._stall_s(run):
                 waiting = ", ".join(run.waiting_for()) or "OSPF"
                 run.abort(
-                    f"{self.topology.nodes[self.router]} waited {self._stall_s(run):g} s for {waiting} ({run.phase.value})"
+                    f"{self.topology.nodes[self.router]} waited {self._stall_s(run):g} s for {waiting} "
+                    f"({run.phase.value})"
                 )
             elif now >= self._repeat_at:
                 run.repeat()
@@ -206,7 +208,7 @@ class AgentProtocol:
     # ---- inside
 
     def _stall_s(self, run: EpisodeRun) -> float:
-        """During a commit the root decides; the others wait for it longer, so that they do not undo what it completes."""
+        """During a commit the root decides; the others wait longer, lest they undo what it completes."""
         patience = 3 if run.phase is Phase.COMMITTING and not self.is_root else 1
         return patience * self.timing.stall_s
 

@@ -1,15 +1,15 @@
 """The neighbour round: one frame to each neighbour, and a barrier until one came from each.
 
-Rounds are numbered on and on through an episode (``step * K + round``). A router enters round x when it has computed what it
-sends in it, and leaves it when it has every neighbour's frame of round x. A neighbour sends round x+1 only after it has this
-router's frame of round x, hence:
+Rounds are numbered on and on through an episode (``step * K + round``). A router enters round x when it has computed
+what it sends in it, and leaves it when it has every neighbour's frame of round x. A neighbour sends round x+1 only
+after it has this router's frame of round x, hence:
 
 * a neighbour is at most one round ahead: its frame is kept until this router gets there;
-* a neighbour is at most one round behind: it can lack this router's frames of rounds x and x-1 only, so these two are kept and
-  repeated on demand, also between rounds and after the last one.
+* a neighbour is at most one round behind: it can lack this router's frames of rounds x and x-1 only, so these two are
+  kept and repeated on demand, also between rounds and after the last one.
 
-Whoever waits repeats its own newest frame with `want` set to those it waits for; they repeat what it lacks (`on_want`). If nothing
-is lost, nobody waits long enough and no frame is sent twice.
+Whoever waits repeats its own newest frame with `want` set to those it waits for; they repeat what it lacks
+(`on_want`). If nothing is lost, nobody waits long enough and no frame is sent twice.
 """
 
 from __future__ import annotations

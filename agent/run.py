@@ -7,11 +7,11 @@
     COMMITTING --own costs set, tree pass--> ENDED (committed), or UNDOING --costs restored--> ENDED (aborted)
     any --fault--> ENDED (aborted); a fault while COMMITTING goes through UNDOING
 
-Tree pass number t belongs to step t, pass T is PREPARE and pass T+1 COMMIT. All frames of step t carry the digest as it was when the
-step began; a neighbour with another one has decided differently, and the episode is aborted.
+Tree pass number t belongs to step t, pass T is PREPARE and pass T+1 COMMIT. All frames of step t carry the digest as
+it was when the step began; a neighbour with another one has decided differently, and the episode is aborted.
 
-No clock and no socket here: the caller feeds frames and flushes `outbox` and `events`. `moves` counts what has been completed, so the
-caller can tell waiting from progress.
+No clock and no socket here: the caller feeds frames and flushes `outbox` and `events`. `moves` counts what has been
+completed, so the caller can tell waiting from progress.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class EpisodeRun:
         self._guarded(self._begin_step)
 
     def receive(self, neighbour: int, frame: Frame) -> None:
-        """Act on a frame of this episode from a neighbour router; raise `MalformedFrame` for one that makes no sense."""
+        """Act on a frame of this episode from a neighbour; raise `MalformedFrame` for one that makes no sense."""
         if isinstance(frame, Abort):
             self.abort(frame.reason)
         elif self.phase is Phase.ENDED and self.status == "aborted":

@@ -1,7 +1,8 @@
-"""Authentication of one neighbour's frames: session keys without state on disk, replay refused within and across restarts.
+"""Authentication of one neighbour's frames: no state on disk, replay refused within and across restarts.
 
-Both ends share the domain key. Each proposes a fresh nonce; the session's two keys (one for each direction) are keyed BLAKE2s of
-both nonces, the topology and the two router numbers, so a frame is good for one session, one link and one direction only.
+Both ends share the domain key. Each proposes a fresh nonce; the session's two keys (one for each direction) are keyed
+BLAKE2s of both nonces, the topology and the two router numbers, so a frame is good for one session, one link and one
+direction only.
 
 How a session begins (`Init` frames, sealed with a key derived from the domain key alone)::
 
@@ -10,12 +11,12 @@ How a session begins (`Init` frames, sealed with a key derived from the domain k
     <- Init(b, echo=a, established=no)                 A sees its own fresh nonce: established
     Init(b -> a, echo=b, established=yes) ->           B sees its own fresh nonce: established
 
-An end that is established keeps its session until the *fresh* nonce that it offers instead comes back. So an `Init` recorded
-earlier (in this run or before a restart) cannot replace a session: it does not echo the fresh nonce. If the last `Init` is lost,
-the first session frame that opens under the new keys proves as much.
+An end that is established keeps its session until the *fresh* nonce that it offers instead comes back. So an `Init`
+recorded earlier (in this run or before a restart) cannot replace a session: it does not echo the fresh nonce. If the
+last `Init` is lost, the first session frame that opens under the new keys proves as much.
 
-Within a session every frame carries a counter; a sliding window (RFC 6479 in spirit) refuses what was seen or is too old. The tag
-is 64 bits of keyed BLAKE2s over counter and body and is checked before anything is parsed.
+Within a session every frame carries a counter; a sliding window (RFC 6479 in spirit) refuses what was seen or is too
+old. The tag is 64 bits of keyed BLAKE2s over counter and body and is checked before anything is parsed.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class Session:
         return self._sealed_init(Init(self._offer, self._candidate, False))
 
     def open(self, data: bytes) -> tuple[Frame | None, bytes | None]:
-        """Return (frame to act on, datagram to answer with), each possibly None; raise `MalformedFrame` for what is refused."""
+        """Return (frame to act on or None, datagram to answer with or None); raise `MalformedFrame` if refused."""
         try:
             if not OVERHEAD < len(data) <= MAX_DATAGRAM:
                 raise MalformedFrame(f"{len(data)} bytes, expected {OVERHEAD + 1}..{MAX_DATAGRAM}")
@@ -161,7 +162,7 @@ class Session:
         return frame
 
     def _adopt_candidate(self, data: bytes) -> None:
-        """Establish the session that was offered if `data` opens under it: the peer has the keys, only its last Init was lost."""
+        """Establish the session that was offered if `data` opens under it: only the peer's last Init was lost."""
         if self._candidate:
             inward = _Direction(self._session_key(self._offer, self._candidate, inward=True))
             if inward.opens(data):

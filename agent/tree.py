@@ -1,12 +1,12 @@
 """The tree pass: every router says something, the root combines it, and all hear the outcome; 2 (N - 1) frames in all.
 
-All routers derive the same spanning tree from the topology and its members: breadth first from a centre, so that a pass takes twice
-the radius. In a pass, a router sends up once it has its own contribution and its children's, combined; the root's combination goes
-down. Passes are numbered and do not overlap: a child begins pass p+1 only after its parent has told it the outcome of p, so it is at
-most one pass ahead.
+All routers derive the same spanning tree from the topology and its members: breadth first from a centre, so that a
+pass takes twice the radius. In a pass, a router sends up once it has its own contribution and its children's,
+combined; the root's combination goes down. Passes are numbered and do not overlap: a child begins pass p+1 only after
+its parent has told it the outcome of p, so it is at most one pass ahead.
 
-The outcome acknowledges what went up. A router that waits for it repeats its own `Up` with `want` set; a parent that has the outcome
-repeats it. So every lost frame is repeated by whoever waits for its consequence.
+The outcome acknowledges what went up. A router that waits for it repeats its own `Up` with `want` set; a parent that
+has the outcome repeats it. So every lost frame is repeated by whoever waits for its consequence.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class TreePass:
         self._outcome_number = -1
 
     def begin(self, payload: bytes, combine: Callable[[Sequence[bytes]], bytes]) -> None:
-        """Contribute to the next pass. `combine` merges this router's and its children's payloads; the root's is the outcome."""
+        """Contribute to the next pass; `combine` merges own and children's payloads, the root's is the outcome."""
         if self.waiting:
             raise ValueError(f"pass {self.number} is not complete")
         self.number += 1

@@ -1,7 +1,8 @@
 """UDP adapter: one connected socket per neighbour, and the three beats receive, let the protocol work, flush.
 
-A socket is bound to the link's own address and device, takes datagrams of its neighbour's address only, and only such that crossed no
-router: they are sent with TTL 255 and refused below it (RFC 5082), so a frame that OSPF rerouted over other links is not accepted.
+A socket is bound to the link's own address and device, takes datagrams of its neighbour's address only, and only such
+that crossed no router: they are sent with TTL 255 and refused below it (RFC 5082), so a frame that OSPF rerouted over
+other links is not accepted.
 """
 
 from __future__ import annotations

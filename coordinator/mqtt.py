@@ -11,8 +11,18 @@ from collections import deque
 import aiomqtt
 
 from agent.broker import BrokerAddress
+from agent.connection import (
+    BACKOFF_S,
+    CLOSE_S,
+    Login,
+    keep_connected,
+    make_client,
+    payload_of,
+    publish,
+    side_by_side,
+    subscribe,
+)
 from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
-from agent.mqtt import BACKOFF_S, CLOSE_S, PUBLISH_S, QOS, Login, keep_connected, make_client, payload_of
 from coordinator.events import Event
 from coordinator.protocol import CoordinatorProtocol, Request
 
@@ -109,13 +119,11 @@ class Coordinator:
     async def _session(self, client: aiomqtt.Client) -> None:
         """Serve one connection."""
         topics = self._topics
-        await client.subscribe([(topics.all_status, QOS), (topics.all_results, QOS), (topics.progress, QOS)])
+        await subscribe(client, topics.all_status, topics.all_results, topics.progress)
         self.protocol.connection_made(_now())
         self._turn()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._receive(client), name="coordinator mqtt receive")
-                tasks.create_task(self._send(client), name="coordinator mqtt send")
+            await side_by_side("coordinator", receive=self._receive(client), send=self._send(client))
         except asyncio.CancelledError:
             with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
@@ -147,7 +155,7 @@ class Coordinator:
         while self._unsent:
             message = self._unsent[0]
             topic = self._topics.start if isinstance(message, Start) else self._topics.cancel
-            await client.publish(topic, encode(message), qos=QOS, timeout=PUBLISH_S)
+            await publish(client, topic, encode(message))
             self._unsent.popleft()
 
 

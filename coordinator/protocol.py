@@ -92,7 +92,8 @@ class CoordinatorProtocol:
         self._next_number = first
         self._agents: dict[str, Status] = {}  # those online
         self._strangers: set[str] = set()
-        self._connected_at: float | None = None
+        self._connected = False
+        self._not_before = 0.0  # no episode is given up before
         self._was_ready = False
         self._waiting: Request | None = None
         self._running: Request | None = None
@@ -140,13 +141,14 @@ class CoordinatorProtocol:
 
     def connection_made(self, now: float) -> None:
         """Subscriptions stand; retained statuses follow."""
-        self._connected_at = now
+        self._connected = True
+        self._not_before = now + self._patience.grace_s if self._start else now
         self._events.append(events.BrokerConnected())
 
     def connection_lost(self) -> None:
         """Forget who is online: the broker will say it again, or a new one will hear it from the agents."""
-        if self._connected_at is not None:
-            self._connected_at = None
+        if self._connected:
+            self._connected = False
             self._agents.clear()
             self._was_ready = False
             self._events.append(events.BrokerLost())
@@ -230,12 +232,12 @@ class CoordinatorProtocol:
 
     def get_timer(self) -> float | None:
         """Return when to call `handle_timer`, on the clock of the other calls; None: not at all."""
-        if self._start is None or self._connected_at is None:
+        if self._start is None or not self._connected:
             return None
         silence, grace = self._patience.silence_s, self._patience.grace_s
         hopeless = self.phase is Phase.CANCELLING or not any(router in self._agents for router in self.missing)
         over = max(self._heard, self._moved) + grace if hopeless else self._heard + silence
-        return max(over, self._connected_at + grace)
+        return max(over, self._not_before)
 
     def handle_timer(self, now: float) -> None:
         """Give up the episode if its time is over."""
@@ -262,7 +264,7 @@ class CoordinatorProtocol:
         if ready and not self._was_ready:
             self._events.append(events.AllReady(len(self._routers)))
         self._was_ready = ready
-        if self.phase is Phase.IDLE and self._waiting is not None and ready and self._connected_at is not None:
+        if self.phase is Phase.IDLE and self._waiting is not None and ready and self._connected:
             self._begin(self._waiting, now)
 
     def _begin(self, request: Request, now: float) -> None:

@@ -61,7 +61,7 @@ def on_fabric(fabric: Fabric) -> Place:
 
 
 def on_loopback(topology: Topology) -> Place:
-    """Agents as processes of this machine: each end of a link has an address in 127.0.0.0/8, in a /16 of this process."""
+    """Agents as processes of this machine: each end of a link has an address in a /16 of 127.0.0.0/8."""
     base = int(IPv4Address("127.1.0.1")) + (os.getpid() % 250 << 16)
 
     def neighbor(link: int) -> Neighbor:

@@ -1,4 +1,4 @@
-"""The agents' processes of a run: one per router, forked from this warm process or started by the documented command."""
+"""The agents' processes of a run: one per router, forked from this warm process or started by command."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Agents:
         self._spawner.end()
 
     def totals(self, num_links: int) -> list[LinkCounters] | None:
-        """After `stop`: what was sent over each link since the agents began, in link order; None if one left nothing."""
+        """Return what was sent over each link until `stop`, in link order; None if an agent left nothing."""
         totals: dict[int, LinkCounters] = {}
         for node in range(len(self._configs)):
             path = self._folder(node) / OVERHEAD_FILE

@@ -198,6 +198,16 @@ class Fabric:
                 frames[link], octets[link] = packets, size
         return frames, octets
 
+    def delivered(self) -> NDArray[np.int64]:
+        """Return the packets of measured traffic that arrived so far, (N, N) int64 `[src, dst]`."""
+        packets = np.zeros((self.topology.num_nodes, self.topology.num_nodes), dtype=np.int64)
+        source = {address: node for node, address in enumerate(self.plan.loopback)}
+        command = ["nft", "-j", "list", "set", "inet", "lockstep", "delivered"]
+        for node, listing in enumerate(run_in_each((pid, command, "") for pid in self.hosts.pids)):
+            for address, count in kernelconf.delivered_packets(json.loads(listing)).items():
+                packets[source[address], node] = count
+        return packets
+
     # Steps of `up`
 
     def _make_links(self) -> None:

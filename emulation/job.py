@@ -18,12 +18,12 @@ from emulation.assemble import Seen
 from emulation.broker import Broker
 from emulation.console import EpisodeProgress, RunConsole
 from emulation.fabric import Fabric
+from emulation.inputs import write_inputs
 from emulation.network import measured, running_fabric, running_traffic
 from emulation.optimise import optimise
 from emulation.plan import Plan
 from emulation.report import write_report
 from emulation.results import write_links, write_manifest, write_steps, write_summary
-from emulation.inputs import write_inputs
 from policy.mpnn import Network
 from routing.state import RoutingState
 
@@ -31,7 +31,7 @@ EXIT = {"committed": 0, "kept": 0, "aborted": 3}
 
 
 def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[Fabric], None]) -> int:
-    """Run on Mininet and FRR: bring up, measure, optimise, verify, measure; `then` is called before the network goes down.
+    """Run on Mininet and FRR: bring up, measure, optimise, verify, measure; `then` comes before the network goes.
 
     Raises EmulationError if a tool, daemon or agent fails.
     """

@@ -136,3 +136,12 @@ def named_counters(listing: Mapping[str, object]) -> dict[int, tuple[int, int]]:
         if counter is not None and counter["name"].startswith("link_"):
             found[int(counter["name"][5:])] = (int(counter["packets"]), int(counter["bytes"]))
     return found
+
+
+def delivered_packets(listing: Mapping[str, object]) -> dict[str, int]:
+    """Read ``nft -j list set ... delivered``: source address -> packets. Raises ValueError on another layout."""
+    items = listing.get("nftables")
+    if not isinstance(items, list):
+        raise ValueError("nft -j: expected a list 'nftables'")
+    elements = [element["elem"] for item in items for element in item.get("set", {}).get("elem", [])]
+    return {element["val"]: int(element["counter"]["packets"]) for element in elements}

@@ -17,7 +17,6 @@ from emulation.plan import Plan, prepare, run_folder
 from emulation.prerequisites import check_emulation, extend_path
 from emulation.processes import EmulationError
 from emulation.replay import replay
-from policy.checkpoint import load_checkpoint
 from routing.errors import InputError
 
 

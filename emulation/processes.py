@@ -17,7 +17,7 @@ class EmulationError(Exception):
 
 
 def start_in(pid: int | None, command: Sequence[str], log: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start a program in the network namespace of `pid` (None: our own), in a session of its own, its output appended to `log`.
+    """Start a program in the network namespace of `pid` (None: ours), in a session of its own, output to `log`.
 
     Raises OSError if the program or the namespace is missing.
     """

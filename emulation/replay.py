@@ -54,7 +54,8 @@ def _checkpoint(folder: Path, run: Run) -> Checkpoint:
     checkpoint = load_checkpoint(run.manifest.checkpoint)
     if checkpoint.hash != run.manifest.checkpoint_hash:
         raise InputError(
-            f"the run's checkpoint has hash {run.manifest.checkpoint_hash}, {run.manifest.checkpoint} has {checkpoint.hash}",
+            f"the run's checkpoint has hash {run.manifest.checkpoint_hash}, "
+            f"{run.manifest.checkpoint} has {checkpoint.hash}",
             folder / MANIFEST_FILE,
         )
     return checkpoint

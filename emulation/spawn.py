@@ -152,6 +152,10 @@ def _child(namespace_pid: int | None, target: Callable[[], int], sink: int) -> N
         empty = os.open(os.devnull, os.O_RDONLY)
         for source, standard in ((empty, 0), (sink, 1), (sink, 2)):
             os.dup2(source, standard)
+        # The parent's stream objects may write elsewhere than to 1 and 2, and buffer what a log should show at once.
+        sys.stdin = open(0, closefd=False)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)
         if namespace_pid is not None:
             namespace = os.open(f"/proc/{namespace_pid}/ns/net", os.O_RDONLY)
             setns(namespace, CLONE_NEWNET)

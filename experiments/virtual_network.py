@@ -1,7 +1,8 @@
-"""All agents of a network in one process: an in-memory network with a virtual clock, impairments and a stand-in for OSPF.
+"""All agents of a network in one process: in-memory links, a virtual clock, impairments, a stand-in for OSPF.
 
-Nothing waits here and nothing is random but the seeded generator, so a run of minutes takes seconds and can be replayed exactly. The
-agents are the real `AgentProtocol`; only sockets and clock are replaced (and OSPF, by a dictionary of costs that all can read).
+Nothing waits here and nothing is random but the seeded generator, so a run of minutes takes seconds and can be
+replayed exactly. The agents are the real `AgentProtocol`; only sockets and clock are replaced (and OSPF, by a
+dictionary of costs that all can read).
 """
 
 from __future__ import annotations

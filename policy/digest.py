@@ -1,7 +1,8 @@
 """The running digest of an episode's decisions: equal digests mean equal inputs and equal decisions, step by step.
 
-It covers integers only (quantised traffic, weights, chosen links and their scores), so routers with different CPUs agree on it or
-have really decided differently. The central engine computes the same digest, which makes a distributed run replayable.
+It covers integers only (quantised traffic, weights, chosen links and their scores), so routers with different CPUs
+agree on it or have really decided differently. The central engine computes the same digest, which makes a distributed
+run replayable.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Kernels: shortest paths toward each destination, equal-cost splits and loads.
 
-A demand is an integer number of quanta. Where a node has `n` next hops toward a destination, each gets `flow // n` quanta and
-the first `flow % n` of them (in link order) one more, so that flows are integers, sums do not depend on their order, and a
-state reached by any history of changes equals a full evaluation bit for bit.
+A demand is an integer number of quanta. Where a node has `n` next hops toward a destination, each gets `flow // n`
+quanta and the first `flow % n` of them (in link order) one more, so that flows are integers, sums do not depend on
+their order, and a state reached by any history of changes equals a full evaluation bit for bit.
 
-Everything is kept per destination (a row): `distance[r, v]` is the distance from node `v` to the row's destination, `flow[r, v]`
-the traffic toward it that leaves or crosses `v`. A link u->v is *tight* in a row when ``distance[u] == weight + distance[v]``;
-the tight links are the row's shortest-path DAG. The link flows are not stored: they follow from `flow`.
+Everything is kept per destination (a row): `distance[r, v]` is the distance from node `v` to the row's destination,
+`flow[r, v]` the traffic toward it that leaves or crosses `v`. A link u->v is *tight* in a row when ``distance[u] ==
+weight + distance[v]``; the tight links are the row's shortest-path DAG. The link flows are not stored: they follow
+from `flow`.
 
-Arrays (N nodes, L links, R rows): out_ptr (N+1,), src, dst (L,), in_ptr (N+1,), in_links (L,) int32; weights (L,) int64;
-destinations (R,) int32; demand, flow (R, N) int64 quanta; distance (R, N) int32; load (L,) int64 quanta.
+Arrays (N nodes, L links, R rows): out_ptr (N+1,), src, dst (L,), in_ptr (N+1,), in_links (L,) int32; weights (L,)
+int64; destinations (R,) int32; demand, flow (R, N) int64 quanta; distance (R, N) int32; load (L,) int64 quanta.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _distances(
     order: Int32,
     heap: Int64,
 ) -> int:
-    """Fill one row of distances (Dijkstra on the reversed links) and `order`, the nodes from near to far; return how many."""
+    """Fill one row of distances (Dijkstra on reversed links) and `order`, nodes from near to far; return how many."""
     distance[:] = FAR
     distance[destination] = 0
     heap[0] = destination
@@ -76,7 +77,7 @@ def _split(
     load: Int64,
     ecmp: bool,
 ) -> None:
-    """Split a node's traffic over its next hops: add it to the loads and the next hops' flows, or (`sign` -1) to the loads only."""
+    """Split a node's traffic over its next hops: add to loads and their flows, or (`sign` -1) take from the loads."""
     amount = flow[node]
     if amount == 0:
         return
@@ -104,7 +105,8 @@ def _split(
 
 
 @njit(
-    "void(i4, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, i4[::1], i8[::1])"
+    "void(i4, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, "
+    "i4[::1], i8[::1])"
 )
 def _evaluate_row(
     destination: int,
@@ -130,7 +132,8 @@ def _evaluate_row(
 
 
 @njit(
-    "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i8[:,::1], i4[:,::1], i8[:,::1], i8[::1], b1, i4[::1], i8[::1])"
+    "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i8[:,::1], i4[:,::1], i8[:,::1], i8[::1], "
+    "b1, i4[::1], i8[::1])"
 )
 def evaluate(
     out_ptr: Int32,
@@ -158,7 +161,8 @@ def evaluate(
 
 
 @njit(
-    "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i8[:,::1], i4[:,::1], i8[:,::1], i8[::1], b1, i4[::1], i8[::1], "
+    "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i8[:,::1], i4[:,::1], i8[:,::1], i8[::1], "
+    "b1, i4[::1], i8[::1], "
     "i8, i8)"
 )
 def set_weight(

@@ -1,4 +1,4 @@
-"""A binary min-heap of integer keys for the kernels: ``(rank << NODE_BITS) | node``, so that ties fall to the lowest node."""
+"""A binary min-heap of integer keys for the kernels, ``(rank << NODE_BITS) | node``: ties to the lowest node."""
 
 from __future__ import annotations
 

@@ -1,12 +1,14 @@
 """Kernels: the exact change of distances, flows and loads when one weight grows by one (the action of paper 003).
 
-`increment` raises one weight by one. In a row where the link is not tight nothing happens. Where it is, distances grow by zero or
-one: the *raised* nodes are those all of whose tight links are lost or lead to raised nodes (found by counting, no Dijkstra). Flows
-are then moved from far to near. The order is by ``old distance + new distance``: along every link that was tight before or is
-tight after the change this sum strictly falls, so each node is final when its turn comes. The method is that of Ramalingam and
-Reps, "An incremental algorithm for a generalization of the shortest-path problem" (1996), for an increase of one.
+`increment` raises one weight by one. In a row where the link is not tight nothing happens. Where it is, distances
+grow by zero or one: the *raised* nodes are those all of whose tight links are lost or lead to raised nodes (found by
+counting, no Dijkstra). Flows are then moved from far to near. The order is by ``old distance + new distance``: along
+every link that was tight before or is tight after the change this sum strictly falls, so each node is final when its
+turn comes. The method is that of Ramalingam and Reps, "An incremental algorithm for a generalization of the
+shortest-path problem" (1996), for an increase of one.
 
-Arrays as in `routing.ecmp`; besides, per node: touched, queue, left (N,) int32, surplus (N,) int64, mark (N,) int8, all scratch.
+Arrays as in `routing.ecmp`; besides, per node: touched, queue, left (N,) int32, surplus (N,) int64, mark (N,) int8,
+all scratch.
 """
 
 from __future__ import annotations
@@ -49,8 +51,8 @@ def _raise(
 ) -> int:
     """Find the nodes whose next hops change in one row when the tight `link` grows by one, before anything is changed.
 
-    Writes them into `touched`, marks them, and marks as raised those whose distance grows; returns how many were touched.
-    `left` counts the next hops that a touched node keeps.
+    Writes them into `touched`, marks them, and marks as raised those whose distance grows; returns how many were
+    touched. `left` counts the next hops that a touched node keeps.
     """
     tail = src[link]
     touched[0] = tail
@@ -231,8 +233,8 @@ def shifted_shares(
 ) -> None:
     """For each of `links`, the share of its load that raising it by one would move to other links of its own router.
 
-    It looks one hop far (a router can answer it from what it knows of its own rows): a next hop beside others loses all its
-    traffic; a sole next hop keeps an equal share if other links are longer by exactly one.
+    It looks one hop far (a router can answer it from what it knows of its own rows): a next hop beside others loses
+    all its traffic; a sole next hop keeps an equal share if other links are longer by exactly one.
     """
     for i in range(links.shape[0]):
         link = links[i]

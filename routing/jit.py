@@ -1,9 +1,9 @@
 """The one way to compile a kernel: numba without fast-math, cached outside the clone.
 
-numba's cache notices a change of the file that a kernel stands in, not of the kernels that it calls in other files, so a stale
-machine code could survive an edit. The cache folder is therefore named after a hash of every kernel source in the house. The
-arithmetic is strict IEEE 754 (no reassociation, no contraction to fused multiply-add): the same input gives the same bits on
-every CPU.
+numba's cache notices a change of the file that a kernel stands in, not of the kernels that it calls in other files,
+so a stale machine code could survive an edit. The cache folder is therefore named after a hash of every kernel source
+in the house. The arithmetic is strict IEEE 754 (no reassociation, no contraction to fused multiply-add): the same
+input gives the same bits on every CPU.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ def njit(signature: str | list[str] | None = None, *, inline: bool = False) -> C
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
     if inline:
         options["forceinline"] = True
-    compiled: Callable[[_Function], _Function] = (
-        numba.njit(signature, **options) if signature else numba.njit(**options)
-    )
-    return compiled
+    compiler: Any = numba.njit
+    decorator: Callable[[_Function], _Function] = compiler(signature, **options)
+    return decorator

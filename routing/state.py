@@ -1,4 +1,4 @@
-"""The routing of one traffic matrix over one topology under given weights: what OSPF would do, as arrays over the links."""
+"""The routing of one traffic matrix under given weights: what OSPF would do, as arrays over the links."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOTAL_BITS = 52  # all quanta together stay exact as float64, so that utilizati
 
 
 def quantum_of(traffic: TrafficMatrix) -> float:
-    """Return the unit of integer traffic in bit/s: the power of two of which the whole matrix holds just under 2**52."""
+    """Return the unit of integer traffic in bit/s: the power of two of which the matrix holds just under 2**52."""
     total = math.fsum(traffic.demand.ravel())
     return 1.0 if total == 0.0 else math.ldexp(1.0, math.frexp(total)[1] - _TOTAL_BITS)
 
@@ -115,8 +115,8 @@ class RoutingState:
             self.increment(link)
         elif weight != self.weights[link]:
             kernels.set_weight(
-                *self._graph, self.weights, self.destinations, self.demand, self.distance, self.flow, self.load, self.ecmp,
-                self._order, self._heap, link, weight,
+                *self._graph, self.weights, self.destinations, self.demand, self.distance, self.flow, self.load,
+                self.ecmp, self._order, self._heap, link, weight,
             )  # fmt: skip
 
     def increment(self, link: int) -> None:
@@ -144,7 +144,7 @@ class RoutingState:
         return np.multiply(self.load, self.quantum, dtype=np.float64)
 
     def next_hops(self, destination: int) -> NDArray[np.bool_]:
-        """Return which links forward toward a node, (L,) bool: the shortest-path DAG, or its first links without ECMP."""
+        """Return which links forward toward a node, (L,) bool: the shortest-path DAG, without ECMP its first links."""
         t = self.topology
         (row,) = np.flatnonzero(self.destinations == destination)
         distance = self.distance[row]
@@ -157,7 +157,7 @@ class RoutingState:
         return tight
 
     def shifted_shares(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return what share of its load (0..1) each link would lose at its own router if raised by one, (n,) float64."""
+        """Return the share of its load (0..1) that each link would lose at its own router if raised by one, (n,)."""
         shares = np.zeros(len(links), dtype=np.float64)
         dynamic.shifted_shares(
             *self._graph[:3],

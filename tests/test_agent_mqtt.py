@@ -1,6 +1,7 @@
 """The agent's MQTT link against a real broker: what survives its death, what is dropped."""
 
 import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from scripted_agents import DOMAIN, QUICK, until
 
 from agent import mqtt
 from agent.broker import BrokerAddress
+from agent.connection import keep_connected, make_client, side_by_side
 from agent.control import Cancel, Progress, Result, Start, Status, Topics, decode, encode
-from agent.mqtt import AgentLink, make_client
+from agent.mqtt import AgentLink
 from emulation.broker import Broker, find_mosquitto
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="needs mosquitto")
@@ -229,3 +231,48 @@ async def test_tcp(tmp_path: Path) -> None:
             await observer.say(START)
             link.publish(result(10))
             await until(lambda: agent.messages == [START] and observer.results == [result(10)])
+
+
+@pytest.mark.asyncio
+async def test_a_cancellation_is_heeded_although_the_connection_breaks_with_it(broker: Broker) -> None:
+    """A broker often dies together with its agents: none may go on looking for it."""
+
+    async def fails_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise aiomqtt.MqttError("gone") from None
+
+    entered = asyncio.Event()
+
+    async def session(_: aiomqtt.Client) -> None:
+        entered.set()
+        await side_by_side("r1", receive=fails_when_cancelled(), send=fails_when_cancelled())
+
+    def connect() -> aiomqtt.Client:
+        return make_client(broker.address, "r1")
+
+    task = asyncio.create_task(keep_connected(connect, session, name="r1", chance=random.Random(1), backoff_s=QUICK))
+    await entered.wait()
+    broker.process.kill()
+    task.cancel()
+    await asyncio.wait([task], timeout=8)
+    assert task.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_a_task_cancelled_at_any_moment_ends(broker: Broker) -> None:
+    for turns in range(60):
+        link = new_link(broker)
+        link.publish(result(10))
+        task = asyncio.create_task(link.run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if turns % 2:
+            await until(lambda: link.connected.is_set())  # noqa: B023
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        link.publish(result(11))
+        task.cancel()
+        await asyncio.wait([task], timeout=8)
+        assert task.cancelled(), turns
