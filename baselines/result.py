@@ -49,6 +49,11 @@ class Budget:
         if (self.seconds is not None and not self.seconds >= 0) or (self.steps is not None and self.steps < 0):
             raise ValueError(f"a budget of {self.seconds} s and {self.steps} steps, expected none below zero")
 
+    def require_end(self) -> None:
+        """Raise ValueError if there is no limit at all."""
+        if self.seconds is None and self.steps is None:
+            raise ValueError("a budget without seconds or steps, expected at least one")
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -103,6 +108,11 @@ class Trace:
     def entries(self) -> tuple[tuple[float, float], ...]:
         """(seconds, MLU) of every improvement."""
         return tuple(self._entries)
+
+    @property
+    def best(self) -> float:
+        """The lowest MLU recorded."""
+        return self._entries[-1][1]
 
     def record(self, mlu: float) -> bool:
         """Note an MLU if it is below all before; return whether it is."""
