@@ -1,48 +1,162 @@
-"""An agent's line to the coordinator: MQTT over aiomqtt, kept up for as long as the agent lives.
+"""MQTT over aiomqtt: a connection that is made again whenever it breaks, and an agent's line to the coordinator on it.
 
-What holds whatever the broker does:
-
-- The episode never waits for the broker: everything to be sent is handed over without blocking and goes out when there
-  is a connection.
-- After every (re)connection the agent's `Status` is published again, and so is its newest `Result`, both retained: a
-  broker that died forgot them, and the coordinator may come back later than the agent. It may get a result twice.
+- An episode never waits for the broker: messages are handed over without blocking and go out when there is one.
 - The broker publishes an offline `Status` (the last will) when the connection breaks. The client identifier is fixed,
-  so a connection that is half open is replaced at once; its will cannot come after the new `Status`.
-- QoS 1 delivers at least once: a `Start` that was seen before is dropped here.
+  so a half open connection is replaced at once, and its will cannot come after the new `Status`.
+- A cancelled task ends, whatever the broker does at the same moment; see `within` and `side_by_side`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import math
 import random
-from collections import deque
-from collections.abc import AsyncIterator
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import aiomqtt
-import msgspec
 
 from agent.broker import BrokerAddress
-from agent.connection import (
-    BACKOFF_S,
-    CLOSE_S,
-    QOS,
-    Login,
-    keep_connected,
-    make_client,
-    payload_of,
-    publish,
-    side_by_side,
-    subscribe,
-)
 from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
+from agent.postbox import Postbox
 
 logger = logging.getLogger(__name__)
 
+QOS = 1
+CONNECT_S = 5.0  # to connect, subscribe or disconnect, in seconds
+PUBLISH_S = 60.0  # a matrix of 2000 nodes is 32 MB, and the line may be slow
+KEEPALIVE_S = 15  # a router that lost its power is noticed after one and a half of these
+BACKOFF_S = (0.05, 2.0)  # first and longest pause before connecting again
+CLOSE_S = 2.0  # for the last messages of a program that ends
 MAX_INCOMING = 16  # messages not yet taken by the agent; the oldest goes first
-MAX_RESULTS = 8
-MAX_PROGRESS = 1000
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to introduce oneself to a broker that asks; a unix socket needs none of it."""
+
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+
+
+def make_client(
+    broker: BrokerAddress, identifier: str, *, login: Login | None = None, will: aiomqtt.Will | None = None
+) -> aiomqtt.Client:
+    """Return a client, not yet connected; call it within a running event loop."""
+    login = login or Login()
+    tcp = not broker.path
+    return aiomqtt.Client(
+        broker.host if tcp else broker.path,
+        broker.port if tcp else 1,  # paho insists on a positive port
+        transport="tcp" if tcp else "unix",
+        # Nagle and delayed acknowledgements together add 40 ms to each QoS 1 exchange.
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)] if tcp else [],
+        identifier=identifier,
+        username=login.username,
+        password=login.password,
+        tls_context=login.tls,
+        will=will,
+        timeout=math.inf,  # see `within`
+        keepalive=KEEPALIVE_S,
+    )
+
+
+@asynccontextmanager
+async def within(seconds: float, what: str) -> AsyncIterator[None]:
+    """Raise `MqttError` if the block takes too long.
+
+    aiomqtt's own timeouts are off, because they use `asyncio.wait_for`, which in Python 3.11 swallows a cancellation
+    that comes together with the awaited answer (python/cpython#86296): the task would go on for ever.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise aiomqtt.MqttError(f"{what} takes more than {seconds:g} s") from error
+
+
+@asynccontextmanager
+async def connected(client: aiomqtt.Client) -> AsyncIterator[aiomqtt.Client]:
+    """Connect and disconnect a client; raises `MqttError`."""
+    async with within(CONNECT_S, "connecting"):
+        await client.__aenter__()
+    try:
+        yield client
+    finally:
+        # Whatever ended the block (a cancellation, say) must not be hidden by a failure to say goodbye.
+        with suppress(aiomqtt.MqttError):
+            async with within(CONNECT_S, "disconnecting"):
+                await client.__aexit__(None, None, None)
+
+
+async def publish(client: aiomqtt.Client, topic: str, payload: bytes, *, qos: int = QOS, retain: bool = False) -> None:
+    """Publish and, with QoS 1, wait for the broker's acknowledgement; raises `MqttError`."""
+    async with within(PUBLISH_S, "publishing"):
+        await client.publish(topic, payload, qos=qos, retain=retain)
+
+
+async def subscribe(client: aiomqtt.Client, *topics: str) -> None:
+    """Subscribe, with QoS 1; raises `MqttError`."""
+    async with within(CONNECT_S, "subscribing"):
+        await client.subscribe([(topic, QOS) for topic in topics])
+
+
+async def keep_connected(
+    connect: Callable[[], aiomqtt.Client],
+    session: Callable[[aiomqtt.Client], Awaitable[None]],
+    *,
+    name: str,
+    chance: random.Random,
+    backoff_s: tuple[float, float] = BACKOFF_S,
+) -> None:
+    """Run `session` on one connection after another until cancelled.
+
+    The pauses double up to the longest; each is between half and all of that, drawn from `chance`, so that a hundred
+    agents do not return to a restarted broker in one instant.
+    """
+    attempt = 0
+    while True:
+        try:
+            async with connected(connect()) as client:
+                logger.info("%s connected to the broker", name)
+                attempt = 0
+                await session(client)
+        except aiomqtt.MqttError as error:
+            level = logging.WARNING if attempt == 0 else logging.DEBUG
+            logger.log(level, "%s has no broker (%s), trying again", name, error)
+        pause = min(backoff_s[1], backoff_s[0] * 2.0 ** min(attempt, 30))
+        attempt += 1
+        await asyncio.sleep(pause * chance.uniform(0.5, 1.0))
+
+
+async def side_by_side(name: str, **works: Coroutine[None, None, None]) -> None:
+    """Run tasks until one of them ends, then cancel the others; what it raises is raised.
+
+    Not a TaskGroup: in Python 3.11 it forgets that it was cancelled itself if at the same time one of its tasks fails,
+    and a broker often dies together with its clients.
+    """
+    tasks = [asyncio.create_task(work, name=f"{name} {kind}") for kind, work in works.items()]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+def payload_of(packet: aiomqtt.Message) -> bytes:
+    """Return the payload as it came over the wire."""
+    if not isinstance(packet.payload, bytes):
+        raise MalformedMessage(f"payload of type {type(packet.payload).__name__}")
+    return packet.payload
 
 
 class AgentLink:
@@ -65,7 +179,6 @@ class AgentLink:
     ----------
     connected : set while there is a connection on which all subscriptions stand
     malformed : payloads that were dropped because they could not be decoded
-    dropped : messages that were dropped because a queue was full
     """
 
     def __init__(
@@ -81,7 +194,7 @@ class AgentLink:
         self.router = router
         self.connected = asyncio.Event()
         self.malformed = 0
-        self.dropped = 0
+        self._not_taken = 0
         self._broker = broker
         self._identifier = f"lockstep/{domain}/agents/{router}"
         self._topics = Topics(domain)
@@ -89,13 +202,13 @@ class AgentLink:
         self._chance = chance or random.Random()
         self._backoff_s = backoff_s
         self._incoming: asyncio.Queue[Start | Cancel] = asyncio.Queue(MAX_INCOMING)
-        self._newest_start = 0
-        self._status = Status(router=router, online=True)
-        self._status_due = True
-        self._last_result: Result | None = None
-        self._results: deque[Result] = deque(maxlen=MAX_RESULTS)
-        self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
+        self._postbox = Postbox(router)
         self._work = asyncio.Event()
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped because a queue was full, in either direction."""
+        return self._not_taken + self._postbox.dropped
 
     def __aiter__(self) -> AsyncIterator[Start | Cancel]:
         return self
@@ -106,23 +219,12 @@ class AgentLink:
 
     def set_status(self, status: Status) -> None:
         """Publish a status now and after every reconnection; `episode` is raised to the newest `Start` received."""
-        self._status = status
-        self._status_due = True
+        self._postbox.set_status(status)
         self._work.set()
 
     def publish(self, message: Progress | Result) -> None:
         """Send a message as soon as there is a connection."""
-        unsent: deque[Progress] | deque[Result] = self._progress if isinstance(message, Progress) else self._results
-        if len(unsent) == unsent.maxlen:
-            self.dropped += 1
-            logger.warning(
-                "[%s] too many unsent messages, the oldest %s is dropped", self.router, type(message).__name__
-            )
-        if isinstance(message, Result):
-            self._results.append(message)
-            self._last_result = message
-        else:
-            self._progress.append(message)
+        self._postbox.put(message)
         self._work.set()
 
     async def run(self) -> None:
@@ -131,16 +233,14 @@ class AgentLink:
         await keep_connected(self._connect, self._session, name=name, chance=self._chance, backoff_s=self._backoff_s)
 
     def _connect(self) -> aiomqtt.Client:
-        offline = encode(Status(router=self.router, online=False))
+        offline = encode(self._postbox.goodbye())
         will = aiomqtt.Will(self._topics.status(self.router), offline, qos=QOS, retain=True)
         return make_client(self._broker, self._identifier, login=self._login, will=will)
 
     async def _session(self, client: aiomqtt.Client) -> None:
         """Serve one connection."""
         await subscribe(client, self._topics.start, self._topics.cancel)
-        self._status_due = True
-        if not self._results and self._last_result is not None:
-            self._results.append(self._last_result)
+        self._postbox.connection_made()
         self._work.set()
         self.connected.set()
         try:
@@ -162,16 +262,11 @@ class AgentLink:
                 logger.warning("[%s] dropped a message on %s: %s", self.router, packet.topic, error)
 
     def _take(self, message: Start | Cancel) -> None:
-        if isinstance(message, Start):
-            if message.episode <= self._newest_start:
-                level = logging.DEBUG if message.episode == self._newest_start else logging.WARNING
-                text = "[%s] dropped the start of episode %d, episode %d came before"
-                logger.log(level, text, self.router, message.episode, self._newest_start)
-                return
-            self._newest_start = message.episode
+        if isinstance(message, Start) and not self._postbox.is_new(message):
+            return
         if self._incoming.full():
             self._incoming.get_nowait()
-            self.dropped += 1
+            self._not_taken += 1
             logger.warning("[%s] too many messages not yet handled, the oldest is dropped", self.router)
         self._incoming.put_nowait(message)
 
@@ -182,24 +277,23 @@ class AgentLink:
             await self._flush(client)
 
     async def _flush(self, client: aiomqtt.Client) -> None:
-        """Send all that is due. A result is taken off only after the broker's acknowledgement."""
-        if self._status_due:
-            self._status_due = False  # before the await: set_status may be called during it
-            status = msgspec.structs.replace(self._status, episode=max(self._status.episode, self._newest_start))
-            await publish(client, self._topics.status(self.router), encode(status), retain=True)
-        while self._progress:
+        """Send all that is due."""
+        while (message := self._postbox.take()) is not None:
+            await self._publish(client, message)
+            self._postbox.sent(message)
+
+    async def _publish(self, client: aiomqtt.Client, message: Status | Progress | Result) -> None:
+        if isinstance(message, Progress):
             # QoS 0: a lost step costs a line on a screen, an acknowledgement costs the root time within its round.
-            await publish(client, self._topics.progress, encode(self._progress.popleft()), qos=0)
-        while self._results:
-            result = self._results[0]
-            await publish(client, self._topics.result(self.router), encode(result), retain=True)
-            if self._results and self._results[0] is result:  # not pushed out by newer ones meanwhile
-                self._results.popleft()
+            await publish(client, self._topics.progress, encode(message), qos=0)
+            return
+        status = isinstance(message, Status)
+        topic = self._topics.status(self.router) if status else self._topics.result(self.router)
+        await publish(client, topic, encode(message), retain=True)
 
     async def _say_goodbye(self, client: aiomqtt.Client) -> None:
         """Send what is due and an offline status: a clean disconnection brings no last will."""
-        with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
+        with suppress(aiomqtt.MqttError, TimeoutError):
             async with asyncio.timeout(CLOSE_S):
                 await self._flush(client)
-                offline = Status(router=self.router, online=False, episode=self._newest_start)
-                await publish(client, self._topics.status(self.router), encode(offline), retain=True)
+                await self._publish(client, self._postbox.goodbye())

@@ -11,7 +11,8 @@ from collections import deque
 import aiomqtt
 
 from agent.broker import BrokerAddress
-from agent.connection import (
+from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
+from agent.mqtt import (
     BACKOFF_S,
     CLOSE_S,
     Login,
@@ -22,7 +23,6 @@ from agent.connection import (
     side_by_side,
     subscribe,
 )
-from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
 from coordinator.events import Event
 from coordinator.protocol import CoordinatorProtocol, Request
 

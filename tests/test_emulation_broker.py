@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.broker import parse_broker
-from agent.connection import make_client
 from agent.control import Status, Topics, decode
-from agent.mqtt import AgentLink
+from agent.mqtt import AgentLink, make_client
 from emulation import broker as module
 from emulation.broker import Broker, BrokerFailed, find_mosquitto
 from routing.errors import InputError
