@@ -135,7 +135,8 @@ def make_agent(args: Args) -> Agent:
     preset = preset if args.rounds is None else replace(preset, rounds=args.rounds)
     generator = torch.Generator().manual_seed(args.seed)
     actor, critic = Actor(preset), Critic(preset) if args.baseline == "critic" else None
-    initialise(actor, generator, last_gain=0.01, skip=3.0)
+    # Without a skip connection a small last layer would also starve the gradients below it.
+    initialise(actor, generator, last_gain=0.01 if preset.skip else 1.0, skip=3.0)
     if critic is not None:
         initialise(critic, generator, last_gain=1.0)
     return Agent(actor, critic).to(args.device)
