@@ -2,7 +2,7 @@
 
 What counts is every byte that left the interface, Ethernet headers included, be it measured traffic, OSPF or the
 agents: that is what the link carried, and what its token bucket counts. OSPF's hellos are about 0.7 kbit/s per link.
-Above its capacity a link was *offered* what it sent plus what its queue dropped.
+Above its capacity a link was *offered* what it sent, plus what its queue dropped and what it left waiting.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ class Snapshot:
     time : (L,) float64, monotonic seconds at which each was read
     octets : (L,) int64, bytes sent since the start
     dropped : (L,) int64, packets that the queue dropped since the start
+    waiting : (L,) int64, bytes in the queue
     """
 
     time: NDArray[np.float64]
     octets: NDArray[np.int64]
     dropped: NDArray[np.int64]
+    waiting: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,17 @@ def snapshot(fabric: Fabric) -> Snapshot:
     """Read the counters of all routers; takes some milliseconds. Raises OSError if a router is gone."""
     topology = fabric.topology
     when = np.zeros(topology.num_links)
-    octets, dropped = (np.zeros(topology.num_links, dtype=np.int64) for _ in range(2))
+    octets, dropped, waiting = (np.zeros(topology.num_links, dtype=np.int64) for _ in range(3))
     for node, kernel in enumerate(fabric.routes.kernels):
         out = topology.out_links(node)
         when[out] = time.monotonic()
         sent = _sent_octets(Path(f"/proc/{fabric.pid(node)}/net/dev").read_text())
-        drops = kernel.queue_drops()
+        queues = kernel.queues()
         for link in range(out.start, out.stop):
             octets[link] = sent[fabric.interface(link)]
-            dropped[link] = drops.get(fabric.interface(link), 0)
-    return Snapshot(when, octets, dropped)
+            queue = queues[fabric.interface(link)]
+            dropped[link], waiting[link] = queue.dropped, queue.backlog
+    return Snapshot(when, octets, dropped, waiting)
 
 
 def loads(before: Snapshot, after: Snapshot, rate: NDArray[np.float64], frame_bytes: int) -> LinkLoads:
@@ -81,7 +84,7 @@ def loads(before: Snapshot, after: Snapshot, rate: NDArray[np.float64], frame_by
     seconds = after.time - before.time
     dropped = after.dropped - before.dropped
     sent = (after.octets - before.octets) * 8 / seconds
-    offered = sent + dropped * (8 * frame_bytes) / seconds
+    offered = sent + (dropped * frame_bytes + after.waiting - before.waiting) * 8 / seconds
     return LinkLoads(float(seconds.mean()), sent, offered, offered / rate, dropped)
 
 

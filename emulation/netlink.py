@@ -1,4 +1,4 @@
-"""Questions to the kernel over rtnetlink: routes, and drop counters of queues. One socket per router, no process.
+"""Questions to the kernel over rtnetlink: routes, and the state of queues. One socket per router, no process.
 
 The same facts come from ``ip -j route`` and ``tc -s qdisc``, at the price of a process per router and poll.
 Layouts: linux/netlink.h, linux/rtnetlink.h, linux/gen_stats.h.
@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from emulation.namespaces import inside
 
@@ -27,6 +28,20 @@ _QUEUE = struct.Struct("=BxxxiIII")  # tcmsg: family, ifindex, handle, parent, i
 _ATTRIBUTE = struct.Struct("=HH")
 _NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: len, flags, hops, ifindex
 _MAX_MESSAGE = 1 << 18
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue's counters.
+
+    Attributes
+    ----------
+    dropped : packets dropped so far, modulo 2**32
+    backlog : bytes that wait now
+    """
+
+    dropped: int
+    backlog: int
 
 
 class DumpInterrupted(Exception):
@@ -82,17 +97,18 @@ class Netlink:
             routes[destination] = frozenset(self.interfaces.get(index, f"#{index}") for index in indices)
         return routes
 
-    def queue_drops(self) -> dict[str, int]:
-        """Return how many packets the root queue of each interface has dropped so far: interface name -> packets."""
-        drops: dict[str, int] = {}
+    def queues(self) -> dict[str, Queue]:
+        """Return the state of each interface's root queue, by the interface's name."""
+        found: dict[str, Queue] = {}
         for body in self._dump(_RTM_GETQDISC, _QUEUE.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
             _, index, _, parent, _ = _QUEUE.unpack_from(body)
             if parent != _TC_H_ROOT or index not in self.interfaces:
                 continue
             statistics = dict(_attributes(dict(_attributes(body, _QUEUE.size)).get(_TCA_STATS2, b""), 0))
             if _TCA_STATS_QUEUE in statistics:  # gnet_stats_queue: qlen, backlog, drops, requeues, overlimits
-                drops[self.interfaces[index]] = struct.unpack_from("=5I", statistics[_TCA_STATS_QUEUE])[2]
-        return drops
+                _, backlog, drops, _, _ = struct.unpack_from("=5I", statistics[_TCA_STATS_QUEUE])
+                found[self.interfaces[index]] = Queue(drops, backlog)
+        return found
 
     def _dump(self, kind: int, body: bytes) -> Iterator[bytes]:
         self._sequence += 1

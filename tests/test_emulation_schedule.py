@@ -86,12 +86,12 @@ def test_sent_bytes_are_the_ninth_number() -> None:
     assert _sent_octets(text) == {"lo": 101, "r0-r1": 22222222}
 
 
-def test_offered_load_is_what_was_sent_and_what_was_dropped() -> None:
-    before = Snapshot(np.array([1.0, 1.1]), np.array([1000, 0]), np.array([0, 5]))
-    after = Snapshot(np.array([3.0, 3.1]), np.array([3000, 250_000]), np.array([0, 105]))
+def test_offered_load_is_what_was_sent_dropped_and_left_waiting() -> None:
+    before = Snapshot(np.array([1.0, 1.1]), np.array([1000, 0]), np.array([0, 5]), np.array([0, 9000]))
+    after = Snapshot(np.array([3.0, 3.1]), np.array([3000, 250_000]), np.array([0, 105]), np.array([0, 34000]))
     result = loads(before, after, np.array([10_000.0, 1e6]), 1000)
     np.testing.assert_allclose(result.sent, [8000.0, 1e6])
-    np.testing.assert_allclose(result.offered, [8000.0, 1.4e6])
-    np.testing.assert_allclose(result.utilization, [0.8, 1.4])
+    np.testing.assert_allclose(result.offered, [8000.0, 1.5e6])
+    np.testing.assert_allclose(result.utilization, [0.8, 1.5])
     assert result.window_s == pytest.approx(2.0)
     assert result.dropped.tolist() == [0, 100]
