@@ -51,12 +51,12 @@ MAX_LINES = 300
 PARTS = {
     "routing": [],
     "policy": [],
-    "baselines": [],
+    "baselines": ["baselines"],
     "agent": [],
     "coordinator": [],
     "trainer": ["train"],
     "emulation": ["emulation"],
-    "experiments": ["emulation", "train"],
+    "experiments": ["baselines", "emulation", "train"],
 }
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
