@@ -30,6 +30,7 @@ MAX_PART = 1300  # payload of one `Up` or `Down`
 MAX_PARTS = 4096
 DIGEST_BYTES = 4  # of the running digest in each frame; the whole one is compared before a commit
 NONCE_BYTES = 8
+MAX_REASON = 400  # characters, and bytes of what is sent
 
 _Unsigned = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 _Digest = Annotated[bytes, Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
@@ -94,7 +95,12 @@ class Abort(Struct, frozen=True, array_like=True, tag=5, forbid_unknown_fields=T
     """The episode is over for the sender; `reason` names who found what."""
 
     episode: _Unsigned
-    reason: Annotated[str, Meta(max_length=400)]
+    reason: Annotated[str, Meta(max_length=MAX_REASON)]
+
+    @classmethod
+    def because(cls, episode: int, reason: str) -> Abort:
+        """Return a frame with as much of the reason as fits (names of routers may be in any script)."""
+        return cls(episode, reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
 Frame = Init | Hello | State | Up | Down | Abort
