@@ -55,7 +55,9 @@ payloads = st.binary(max_size=MAX_PART)
 frames = st.one_of(
     st.builds(Init, st.binary(min_size=8, max_size=8), st.binary(max_size=8), st.booleans()),
     st.just(Hello()),
-    st.builds(State, numbers, numbers, st.integers(0, 255), st.booleans(), digests, st.binary(min_size=2, max_size=1024)),
+    st.builds(
+        State, numbers, numbers, st.integers(0, 255), st.booleans(), digests, st.binary(min_size=2, max_size=1024)
+    ),
     st.builds(Up, numbers, numbers, st.booleans(), digests, st.integers(0, 4095), st.integers(1, 4096), payloads),
     st.builds(Down, numbers, numbers, digests, st.integers(0, 4095), st.integers(1, 4096), payloads),
     st.builds(Abort, numbers, st.text(max_size=300)),
