@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -184,6 +185,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except* AgentsMissing as errors:
         print(f"coordinator: {errors.exceptions[0]}", file=sys.stderr)
         code = ABORTED
+    except* BrokenPipeError:
+        # Whoever read our lines (`| head`) has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 

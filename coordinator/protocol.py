@@ -112,10 +112,9 @@ class CoordinatorProtocol:
         found = {router: self._fault(self._agents.get(router), wanted) for router in self._routers}
         return {router: fault for router, fault in found.items() if fault}
 
-    @staticmethod
-    def _fault(agent: Status | None, wanted: Start | None) -> str:
+    def _fault(self, agent: Status | None, wanted: Start | None) -> str:
         if agent is None:
-            return "no agent"
+            return "no agent" if self._connected else "no broker"
         if wanted and agent.topology not in ("", wanted.topology):
             return f"its agent has another topology ({agent.topology[:8]}, expected {wanted.topology[:8]})"
         if wanted and agent.checkpoint not in ("", wanted.checkpoint):

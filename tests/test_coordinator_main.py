@@ -262,6 +262,15 @@ def _as(result: Result, router: str) -> Result:
     return msgspec.structs.replace(result, router=router, status="aborted")
 
 
+async def test_a_reader_that_goes_away_is_no_accident(bench: Bench) -> None:
+    async with running(*bench.agents), bench.coordinator("--traffic", "uniform", "--every", "0.1", "--json") as process:
+        await process.line("episode_started")
+        transport = process.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        transport.close()
+        code, _, errors = await process.end()
+    assert (code, errors) == (1, "")
+
+
 async def test_bad_input_starts_nothing(bench: Bench) -> None:
     async with bench.coordinator("--traffic", "missing.csv") as process:
         code, out, errors = await process.end()

@@ -247,6 +247,7 @@ def test_nothing_starts_without_the_broker() -> None:
     bench.protocol.connection_lost()
     bench.submit("m")
     assert bench.sent == []
+    assert bench.protocol.waiting_for() == dict.fromkeys(ROUTERS, "no broker")
     bench.protocol.connection_made(bench.now)
     for router in ROUTERS:
         bench.status(router)
