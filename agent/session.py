@@ -12,8 +12,9 @@ How a session begins (`Init` frames, sealed with a key derived from the domain k
     Init(b -> a, echo=b, established=yes) ->           B sees its own fresh nonce: established
 
 An end that is established keeps its session until the *fresh* nonce that it offers instead comes back. So an `Init`
-recorded earlier (in this run or before a restart) cannot replace a session: it does not echo the fresh nonce. If the
-last `Init` is lost, the first session frame that opens under the new keys proves as much.
+recorded earlier (in this run or before a restart) cannot replace a session: it does not echo the fresh nonce. Whoever
+replays one gets a challenge out of its receiver, and the other end, which asked for nothing, refuses that. If the last
+`Init` is lost, the first session frame that opens under the new keys proves as much.
 
 Within a session every frame carries a counter; a sliding window (RFC 6479 in spirit) refuses what was seen or is too
 old. The tag is 64 bits of keyed BLAKE2s over counter and body and is checked before anything is parsed.
@@ -82,10 +83,10 @@ class _Direction:
             )
             self.counter = counter
             return
-        bit = 1 << (self.counter - counter)
-        if counter == 0 or self.counter - counter >= WINDOW or self._seen & bit:
+        age = self.counter - counter
+        if age >= WINDOW or self._seen >> age & 1:
             raise MalformedFrame("replayed or too old")
-        self._seen |= bit
+        self._seen |= 1 << age
 
 
 class Session:
@@ -117,11 +118,12 @@ class Session:
         self._out: _Direction | None = None
         self._in: _Direction | None = None
         self.refused = 0  # frames that were not accepted
+        self.begun = 0  # sessions so far
 
     @property
     def established(self) -> bool:
-        """Whether frames can be sealed and opened."""
-        return self._out is not None
+        """Whether frames can be sealed and opened; no more once the counter is used up, then another has to begin."""
+        return self._out is not None and self._out.counter < _LAST_COUNTER
 
     def reset(self) -> None:
         """Forget the session (its peer was silent too long); the next `Init` begins another."""
@@ -131,12 +133,12 @@ class Session:
     def seal(self, frame: Frame) -> bytes:
         """Return the datagram of a frame; needs an established session."""
         if self._out is None:
-            raise ValueError("no session with the neighbour yet")
+            raise ValueError("no session with the neighbour")
         return self._out.seal(encode(frame))
 
     def init(self) -> bytes:
-        """Return the datagram that asks for a session, or repeats the challenge of the peer that asked."""
-        return self._sealed_init(Init(self._offer, self._candidate, False))
+        """Return the datagram that asks for a session."""
+        return self._sealed_init(Init(self._offer, b"", False))
 
     def open(self, data: bytes) -> tuple[Frame | None, bytes | None]:
         """Return (frame to act on or None, datagram to answer with or None); raise `MalformedFrame` if refused."""
@@ -181,10 +183,13 @@ class Session:
         if frame.echo == self._offer:
             self._establish(frame.nonce)
             return None if frame.established else self._sealed_init(Init(self._mine, self._theirs, True))
+        if frame.echo:
+            raise MalformedFrame("Init with the echo of another nonce than mine")
         self._candidate = frame.nonce
-        return self.init()
+        return self._sealed_init(Init(self._offer, self._candidate, False))
 
     def _establish(self, theirs: bytes) -> None:
+        self.begun += 1
         self._mine, self._theirs = self._offer, theirs
         self._out = _Direction(self._session_key(self._mine, theirs, inward=False))
         self._in = _Direction(self._session_key(self._mine, theirs, inward=True))
