@@ -65,10 +65,9 @@ def _distances(
     return settled
 
 
-@njit("void(i8, i8, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1)", inline=True)
+@njit("void(i8, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1)", inline=True)
 def _split(
     node: int,
-    sign: int,
     out_ptr: Int32,
     dst: Int32,
     weights: Int64,
@@ -77,7 +76,7 @@ def _split(
     load: Int64,
     ecmp: bool,
 ) -> None:
-    """Split a node's traffic over its next hops: add to loads and their flows, or (`sign` -1) take from the loads."""
+    """Split a node's traffic over its next hops: add it to the loads and to the next hops' flows."""
     amount = flow[node]
     if amount == 0:
         return
@@ -96,9 +95,8 @@ def _split(
             if rest > 0:
                 part += 1
                 rest -= 1
-            load[link] += sign * part
-            if sign > 0:
-                flow[dst[link]] += part
+            load[link] += part
+            flow[dst[link]] += part
             hops -= 1
             if hops == 0:
                 return
@@ -128,7 +126,7 @@ def _evaluate_row(
     settled = _distances(destination, src, in_ptr, in_links, weights, distance, order, heap)
     flow[:] = demand
     for position in range(settled - 1, 0, -1):  # order[0] is the destination
-        _split(order[position], 1, out_ptr, dst, weights, distance, flow, load, ecmp)
+        _split(order[position], out_ptr, dst, weights, distance, flow, load, ecmp)
 
 
 @njit(
@@ -158,47 +156,3 @@ def evaluate(
             destinations[row], out_ptr, src, dst, in_ptr, in_links, weights,
             demand[row], distance[row], flow[row], load, ecmp, order, heap,
         )  # fmt: skip
-
-
-@njit(
-    "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i8[:,::1], i4[:,::1], i8[:,::1], i8[::1], "
-    "b1, i4[::1], i8[::1], "
-    "i8, i8)"
-)
-def set_weight(
-    out_ptr: Int32,
-    src: Int32,
-    dst: Int32,
-    in_ptr: Int32,
-    in_links: Int32,
-    weights: Int64,
-    destinations: Int32,
-    demand: Int64,
-    distance: Int32,
-    flow: Int64,
-    load: Int64,
-    ecmp: bool,
-    order: Int32,
-    heap: Int64,
-    link: int,
-    weight: int,
-) -> None:
-    """Give `link` another weight: the rows whose DAG can change are computed anew, the others are left alone."""
-    before = weights[link]
-    tail = src[link]
-    head = dst[link]
-    for row in range(destinations.shape[0]):
-        beyond = distance[row, head]
-        at = distance[row, tail]
-        if before + beyond != at and weight + beyond > at:
-            continue
-        for node in range(flow.shape[1]):
-            if node != destinations[row]:
-                _split(node, -1, out_ptr, dst, weights, distance[row], flow[row], load, ecmp)
-        weights[link] = weight
-        _evaluate_row(
-            destinations[row], out_ptr, src, dst, in_ptr, in_links, weights,
-            demand[row], distance[row], flow[row], load, ecmp, order, heap,
-        )  # fmt: skip
-        weights[link] = before
-    weights[link] = weight

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from routing import change as dynamic
 from routing import ecmp as kernels
-from routing import increment as dynamic
+from routing import shares
 from routing.errors import InputError
 from routing.heap import MAX_NODES
 from routing.topology import Topology
@@ -92,13 +93,8 @@ class RoutingState:
         self._graph = (np.array(t.out_ptr), np.array(t.src), np.array(t.dst), np.array(t.in_ptr), np.array(t.in_links))
         self._order = np.zeros(n, dtype=np.int32)
         self._heap = np.zeros(t.num_links + n + 1, dtype=np.int64)
-        self._node_scratch = (  # touched, queue, left, surplus, mark: see `routing.increment`
-            np.zeros(n, dtype=np.int32),
-            np.zeros(n, dtype=np.int32),
-            np.zeros(n, dtype=np.int32),
-            np.zeros(n, dtype=np.int64),
-            np.zeros(n, dtype=np.int8),
-        )
+        # nodes, surplus, mark: see `routing.change`
+        self._node_scratch = (np.zeros((4, n), dtype=np.int32), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int8))
 
     def evaluate(self) -> None:
         """Compute everything from the weights, from nothing."""
@@ -111,22 +107,16 @@ class RoutingState:
         """Give one link another weight (1..65535); raises `ValueError` outside of the range."""
         if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             raise ValueError(f"weight {weight} of link {link}, expected {MIN_WEIGHT}..{MAX_WEIGHT}")
-        if weight == self.weights[link] + 1:
-            self.increment(link)
-        elif weight != self.weights[link]:
-            kernels.set_weight(
-                *self._graph, self.weights, self.destinations, self.demand, self.distance, self.flow, self.load,
-                self.ecmp, self._order, self._heap, link, weight,
-            )  # fmt: skip
+        dynamic.set_weight(
+            *self._graph, self.weights, self.destinations, self.distance, self.flow, self.load, self.ecmp,
+            *self._node_scratch, self._heap, link, weight,
+        )  # fmt: skip
 
     def increment(self, link: int) -> None:
         """Raise one link's weight by one: distances move by zero or one, no Dijkstra. Raises `ValueError` at 65535."""
         if self.weights[link] >= MAX_WEIGHT:
             raise ValueError(f"weight of link {link} is {MAX_WEIGHT} already")
-        dynamic.increment(
-            *self._graph, self.weights, self.destinations, self.distance, self.flow, self.load, self.ecmp,
-            *self._node_scratch, self._heap, link,
-        )  # fmt: skip
+        self.set_weight(link, int(self.weights[link]) + 1)
 
     @property
     def utilization(self) -> NDArray[np.float64]:
@@ -158,8 +148,8 @@ class RoutingState:
 
     def shifted_shares(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return the share of its load (0..1) that each link would lose at its own router if raised by one, (n,)."""
-        shares = np.zeros(len(links), dtype=np.float64)
-        dynamic.shifted_shares(
+        moved = np.zeros(len(links), dtype=np.float64)
+        shares.shifted_shares(
             *self._graph[:3],
             self.weights,
             self.distance,
@@ -167,9 +157,9 @@ class RoutingState:
             self.load,
             self.ecmp,
             np.array(links, dtype=np.int32),
-            shares,
+            moved,
         )
-        return shares
+        return moved
 
     def copy(self) -> RoutingState:
         """Return an independent state equal to this one."""
@@ -209,11 +199,10 @@ def inverse_capacity(topology: Topology) -> NDArray[np.int64]:
     capacity = topology.capacity
     slowness = capacity.max() / capacity  # >= 1
     limit = min(int(MAX_WEIGHT / slowness.max()), _MAX_FACTOR)
-    if limit < 1:
-        return np.maximum(np.rint(slowness * (MAX_WEIGHT / slowness.max())), MIN_WEIGHT).astype(np.int64)
+    scaled = np.minimum(slowness, MAX_WEIGHT)
     for factor in range(1, limit + 1):
         scaled = slowness * factor
         if np.all(np.abs(scaled - np.rint(scaled)) <= 1e-9 * scaled):
             break
-    weights: NDArray[np.int64] = np.rint(slowness * factor).astype(np.int64)
+    weights: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
     return weights

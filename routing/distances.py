@@ -1,0 +1,177 @@
+"""Kernels: the exact change of one row's distances when one weight changes, up or down, by any amount.
+
+If the weight grew, the *raised* nodes are those all of whose tight links are lost or lead to raised nodes (found by
+counting; an increase of one, the action of paper 003, then adds one to each, and a larger one takes a Dijkstra among
+them); if it fell, a Dijkstra over the nodes that come nearer. This is the method of Ramalingam and Reps, "An
+incremental algorithm for a generalization of the shortest-path problem" (1996).
+
+Arrays as in `routing.ecmp`, and the scratch of `routing.change`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routing.ecmp import FAR, Int32, Int64
+from routing.heap import NODE_BITS, NODE_MASK, pop, push
+from routing.jit import njit
+
+Int8 = NDArray[np.int8]
+
+TOUCHED, MOVED, QUEUED = 1, 2, 4  # marks: next hops change; distance changes (old one in `before`); waits its turn
+
+
+@njit("i8(i4, i4[::1], i4[::1], i8[::1], i4[::1])", inline=True)
+def tight_links(node: int, out_ptr: Int32, dst: Int32, weights: Int64, distance: Int32) -> int:
+    """Count a node's next hops in one row."""
+    at = distance[node]
+    count = 0
+    for link in range(out_ptr[node], out_ptr[node + 1]):
+        count += weights[link] + distance[dst[link]] == at
+    return count
+
+
+@njit(
+    "i8(i8, i8, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], "
+    "i1[::1], i8[::1])"
+)
+def lengthen(
+    link: int,
+    weight: int,
+    out_ptr: Int32,
+    src: Int32,
+    dst: Int32,
+    in_ptr: Int32,
+    in_links: Int32,
+    weights: Int64,
+    distance: Int32,
+    touched: Int32,
+    queue: Int32,
+    left: Int32,
+    before: Int32,
+    mark: Int8,
+    heap: Int64,
+) -> int:
+    """Make the tight `link` longer in one row; `weights` holds its old weight before and its new one afterwards.
+
+    Returns how many nodes' next hops change; they are in `touched`. `left` counts the next hops that one keeps.
+    """
+    tail = src[link]
+    touched[0] = tail
+    count = 1
+    mark[tail] = TOUCHED
+    left[tail] = tight_links(tail, out_ptr, dst, weights, distance) - 1
+    raised = 0
+    if left[tail] == 0:
+        mark[tail] = TOUCHED | MOVED
+        queue[0] = tail
+        raised = 1
+    done = 0
+    while done < raised:
+        node = queue[done]
+        done += 1
+        for i in range(in_ptr[node], in_ptr[node + 1]):
+            inward = in_links[i]
+            tail = src[inward]
+            if weights[inward] + distance[node] != distance[tail]:
+                continue
+            if mark[tail] == 0:
+                mark[tail] = TOUCHED
+                left[tail] = tight_links(tail, out_ptr, dst, weights, distance)
+                touched[count] = tail
+                count += 1
+            left[tail] -= 1
+            if left[tail] == 0:
+                mark[tail] = TOUCHED | MOVED
+                queue[raised] = tail
+                raised += 1
+    by_one = weight == weights[link] + 1
+    weights[link] = weight
+    for i in range(raised):
+        node = queue[i]
+        before[node] = distance[node]
+        distance[node] = distance[node] + 1 if by_one else FAR
+    if by_one:
+        return count
+    size = 0
+    for i in range(raised):
+        node = queue[i]
+        nearest = np.int64(FAR)
+        for out in range(out_ptr[node], out_ptr[node + 1]):
+            if mark[dst[out]] & MOVED == 0:
+                nearest = min(nearest, weights[out] + distance[dst[out]])
+        if nearest < FAR:
+            distance[node] = nearest
+            push(heap, size, (nearest << NODE_BITS) | node)
+            size += 1
+    while size > 0:
+        key = pop(heap, size)
+        size -= 1
+        node = key & NODE_MASK
+        at = key >> NODE_BITS
+        if at != distance[node]:
+            continue
+        for i in range(in_ptr[node], in_ptr[node + 1]):
+            tail = src[in_links[i]]
+            candidate = at + weights[in_links[i]]
+            if candidate < distance[tail]:  # only raised nodes can still come nearer
+                distance[tail] = candidate
+                push(heap, size, (candidate << NODE_BITS) | tail)
+                size += 1
+    return count
+
+
+@njit("i8(i8, i8, i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i4[::1], i4[::1], i1[::1], i8[::1])")
+def shorten(
+    link: int,
+    weight: int,
+    src: Int32,
+    dst: Int32,
+    in_ptr: Int32,
+    in_links: Int32,
+    weights: Int64,
+    distance: Int32,
+    touched: Int32,
+    before: Int32,
+    mark: Int8,
+    heap: Int64,
+) -> int:
+    """Make `link` so short in one row that it becomes or stays tight; arguments and result as of `lengthen`."""
+    weights[link] = weight
+    tail = src[link]
+    touched[0] = tail
+    count = 1
+    mark[tail] = TOUCHED
+    at = weight + distance[dst[link]]
+    if at == distance[tail]:
+        return count
+    before[tail] = distance[tail]
+    mark[tail] = TOUCHED | MOVED
+    distance[tail] = at
+    heap[0] = (at << NODE_BITS) | tail
+    size = 1
+    while size > 0:
+        key = pop(heap, size)
+        size -= 1
+        node = key & NODE_MASK
+        at = key >> NODE_BITS
+        if at != distance[node]:
+            continue
+        for i in range(in_ptr[node], in_ptr[node + 1]):
+            tail = src[in_links[i]]
+            candidate = at + weights[in_links[i]]
+            if candidate > distance[tail]:
+                continue
+            if mark[tail] == 0:
+                mark[tail] = TOUCHED
+                touched[count] = tail
+                count += 1
+            if candidate < distance[tail]:
+                if mark[tail] & MOVED == 0:
+                    mark[tail] |= MOVED
+                    before[tail] = distance[tail]
+                distance[tail] = candidate
+                push(heap, size, (candidate << NODE_BITS) | tail)
+                size += 1
+    return count
