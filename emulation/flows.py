@@ -48,6 +48,7 @@ _MESSAGE = np.dtype(
 )
 _ADDRESS = np.dtype([("family", "u2"), ("port", ">u2"), ("address", ">u4"), ("zero", "u8")])
 _COUNTERS = struct.Struct("=qqqd")  # sent, refused, skipped packets; largest delay in seconds
+_CHOICE = struct.Struct("=q")  # behind them, written by the parent: which stream
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,30 @@ class SenderCounts:
     latest_s: float
 
 
+@dataclass(frozen=True)
+class Stream:
+    """One way to send the traffic matrix.
+
+    Attributes
+    ----------
+    tables : N timetables
+    frame_bytes : size of a frame, Ethernet header included
+    """
+
+    tables: Sequence[Timetable]
+    frame_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Bit/s of Ethernet frames in all."""
+        return sum(len(table.time) for table in self.tables) * 8 * self.frame_bytes / PERIOD_S
+
+    def offered(self) -> NDArray[np.float64]:
+        """Return what is sent per pair, (N, N) float64 in bit/s: the demands rounded to whole packets."""
+        packets = np.stack([np.bincount(table.destination, minlength=len(self.tables)) for table in self.tables])
+        return packets.astype(np.float64) * (8 * self.frame_bytes / PERIOD_S)
+
+
 class TrafficSender:
     """The process that sends. Start it before the caller runs threads; it is forked.
 
@@ -75,15 +100,12 @@ class TrafficSender:
     ----------
     pids : N process ids, one in each router's network namespace
     loopbacks : N addresses, where traffic comes from and goes to
-    tables : N timetables
-    frame_bytes : size of a frame, Ethernet header included
+    streams : ways to send the same traffic, between which `use` changes without a gap; the first to begin with
     """
 
-    def __init__(
-        self, pids: Sequence[int], loopbacks: Sequence[str], tables: Sequence[Timetable], frame_bytes: int
-    ) -> None:
-        self._arguments = (pids, loopbacks, tables, frame_bytes)
-        self._shared = mmap.mmap(-1, _COUNTERS.size)
+    def __init__(self, pids: Sequence[int], loopbacks: Sequence[str], streams: Sequence[Stream]) -> None:
+        self._arguments = (pids, loopbacks, streams)
+        self._shared = mmap.mmap(-1, _COUNTERS.size + _CHOICE.size)
         self._pid: int | None = None
 
     def start(self, timeout_s: float = 10.0) -> None:
@@ -104,6 +126,10 @@ class TrafficSender:
                 raise EmulationError("the traffic sender did not start; its error is above")
         finally:
             os.close(ready)
+
+    def use(self, stream: int) -> None:
+        """Change to another of the streams, from the sender's next tick (4 ms) on."""
+        _CHOICE.pack_into(self._shared, _COUNTERS.size, stream)
 
     def stop(self) -> None:
         """End the sender; nothing happens if it does not run."""
@@ -128,8 +154,7 @@ def _child(
     tell: int,
     pids: Sequence[int],
     loopbacks: Sequence[str],
-    tables: Sequence[Timetable],
-    frame_bytes: int,
+    streams: Sequence[Stream],
 ) -> None:
     """Life of the forked process; never returns."""
     try:
@@ -138,37 +163,44 @@ def _child(
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         os.nice(_NICENESS)
-        payload = ctypes.create_string_buffer(frame_bytes - _HEADERS_BYTES)
-        sources = [
-            _Source(pid, address, table, loopbacks, payload)
-            for pid, address, table in zip(pids, loopbacks, tables, strict=True)
-            if len(table.time)
+        sockets = [_open_socket(pid, address) for pid, address in zip(pids, loopbacks, strict=True)]
+        laid_out = [
+            [
+                _Source(opened.fileno(), table, loopbacks, stream.frame_bytes)
+                for opened, table in zip(sockets, stream.tables, strict=True)
+                if len(table.time)
+            ]
+            for stream in streams
         ]
         os.write(tell, b"1")
-        _send_forever(sources, shared)
+        _send_forever(laid_out, shared)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
-class _Source:
-    """One router's socket and its packets of a period, ready for the kernel."""
+def _open_socket(pid: int, address: str) -> socket.socket:
+    with inside(pid):
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
+    opened.bind((address, _SOURCE_PORT))
+    return opened
 
-    def __init__(
-        self, pid: int, address: str, table: Timetable, loopbacks: Sequence[str], payload: ctypes.Array[ctypes.c_char]
-    ) -> None:
-        with inside(pid):
-            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self.socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
-        self.socket.bind((address, _SOURCE_PORT))
+
+class _Source:
+    """One router's packets of a period in one stream, ready for the kernel."""
+
+    def __init__(self, descriptor: int, table: Timetable, loopbacks: Sequence[str], frame_bytes: int) -> None:
+        self.descriptor = descriptor
+        self.payload = ctypes.create_string_buffer(frame_bytes - _HEADERS_BYTES)
         count = len(table.time)
         numbers = np.array([int.from_bytes(socket.inet_aton(a), "big") for a in loopbacks], dtype=np.uint32)
         self.addresses = np.zeros(count, dtype=_ADDRESS)
         self.addresses["family"] = socket.AF_INET
         self.addresses["port"] = table.port
         self.addresses["address"] = numbers[table.destination]
-        self.vector = np.array([ctypes.addressof(payload), len(payload)], dtype=np.uint64)
+        self.vector = np.array([ctypes.addressof(self.payload), len(self.payload)], dtype=np.uint64)
         self.messages = np.zeros(count, dtype=_MESSAGE)
         self.messages["name"] = self.addresses.ctypes.data + np.arange(count, dtype=np.uint64) * _ADDRESS.itemsize
         self.messages["name_length"] = _ADDRESS.itemsize
@@ -186,11 +218,13 @@ class _Source:
         return self.cycle * len(self.time) + self.next - before
 
 
-def _send_forever(sources: Sequence[_Source], shared: mmap.mmap) -> None:
+def _send_forever(streams: Sequence[Sequence[_Source]], shared: mmap.mmap) -> None:
     sendmmsg = ctypes.CDLL(None).sendmmsg
     sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
     sent = refused = skipped = 0
     latest = 0.0
+    chosen = 0
+    sources = streams[chosen]
     start = before = time.monotonic()
     while True:
         now = time.monotonic()
@@ -202,13 +236,19 @@ def _send_forever(sources: Sequence[_Source], shared: mmap.mmap) -> None:
         before = now
         position, phase = divmod(now - start, PERIOD_S)
         cycle = int(position)
+        (choice,) = _CHOICE.unpack_from(shared, _COUNTERS.size)
+        if choice != chosen:
+            chosen = choice
+            sources = streams[chosen]
+            for source in sources:
+                source.skip(cycle, phase)
         for source in sources:
             while True:
                 whole = source.cycle < cycle
                 due = len(source.time) if whole else bisect_right(source.time, phase, source.next)
                 while source.next < due:
                     count = min(due - source.next, _MAX_BATCH)
-                    done = sendmmsg(source.socket.fileno(), source.base + 64 * source.next, count, socket.MSG_DONTWAIT)
+                    done = sendmmsg(source.descriptor, source.base + 64 * source.next, count, socket.MSG_DONTWAIT)
                     if done < 0:  # the first of them was refused; go on behind it
                         refused += 1
                         done = 1
@@ -221,15 +261,3 @@ def _send_forever(sources: Sequence[_Source], shared: mmap.mmap) -> None:
                 source.next = 0
         _COUNTERS.pack_into(shared, 0, sent, refused, skipped, latest)
         time.sleep(max(0.0, before + _TICK_S - time.monotonic()))
-
-
-def total_rate(tables: Sequence[Timetable], frame_bytes: int) -> float:
-    """Return what the timetables send in all, in bit/s of Ethernet frames."""
-    return sum(len(table.time) for table in tables) * 8 * frame_bytes / PERIOD_S
-
-
-def offered(tables: Sequence[Timetable], frame_bytes: int) -> NDArray[np.float64]:
-    """Return what the timetables send per pair, (N, N) float64 in bit/s: the demands rounded to whole packets."""
-    nodes = len(tables)
-    packets = np.stack([np.bincount(table.destination, minlength=nodes) for table in tables])
-    return packets.astype(np.float64) * (8 * frame_bytes / PERIOD_S)

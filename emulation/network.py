@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,16 +19,19 @@ import numpy as np
 from emulation.agentconf import agent_config, on_fabric, write_config, write_shared
 from emulation.console import RunConsole
 from emulation.fabric import SINK_PORTS, Fabric
-from emulation.flows import TrafficSender
+from emulation.flows import Stream, TrafficSender
 from emulation.isolate import RUNTIME, Isolation
 from emulation.measure import LinkLoads, measure
 from emulation.plan import Plan
-from emulation.schedule import frame_size, timetables
+from emulation.schedule import FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED, frame_size, timetables
 
 # In a folder that only this run sees, and short enough for a socket's name.
 BROKER_SOCKET = RUNTIME / "broker"
 
 _TRAFFIC_STREAM = 0x666C6F77
+
+_USUAL, _MEASURED = 0, 1  # places among a sender's streams
+_SETTLE_S = 0.1  # frames of the usual size that are under way when a measurement begins
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class Traffic:
     Attributes
     ----------
     sender : the process
-    frame_bytes : size of each frame, Ethernet header included
+    usual : how it sends most of the time: frames that leave the processor to the agents
+    measured : how it sends while links are measured: more and smaller frames, which split more evenly
     """
 
     sender: TrafficSender
-    frame_bytes: int
+    usual: Stream
+    measured: Stream
 
 
 @contextmanager
@@ -71,15 +77,17 @@ def running_fabric(plan: Plan, folder: Path, console: RunConsole) -> Iterator[Fa
 def running_traffic(plan: Plan, fabric: Fabric, console: RunConsole) -> Iterator[Traffic]:
     """Send the traffic matrix, scaled like the links, until the end of the body. Raises EmulationError."""
     demand = plan.traffic.demand * fabric.scale
-    frame_bytes = frame_size(float(fabric.rate.min()), float(demand.sum()))
     random = np.random.Generator(np.random.Philox(key=[plan.options.seed, _TRAFFIC_STREAM]))
-    tables = timetables(demand, frame_bytes, SINK_PORTS, random)
-    sender = TrafficSender(fabric.hosts.pids, fabric.plan.loopback, tables, frame_bytes)
+    streams = []
+    for frames_per_second in (FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED):
+        frame_bytes = frame_size(float(fabric.rate.min()), float(demand.sum()), frames_per_second)
+        streams.append(Stream(timetables(demand, frame_bytes, SINK_PORTS, random), frame_bytes))
+    sender = TrafficSender(fabric.hosts.pids, fabric.plan.loopback, streams)
     with console.phase("traffic") as phase:
         sender.start()
-        phase.update(f"{demand.sum() / 1e6:.1f} Mbit/s in frames of {frame_bytes} bytes")
+        phase.update(f"{demand.sum() / 1e6:.1f} Mbit/s in frames of {streams[0].frame_bytes} bytes")
     try:
-        yield Traffic(sender, frame_bytes)
+        yield Traffic(sender, *streams)
     finally:
         sender.stop()
 
@@ -88,7 +96,12 @@ def measured(plan: Plan, fabric: Fabric, traffic: Traffic, console: RunConsole, 
     """Measure every link for ``--window`` seconds. Raises EmulationError if the sender has ended."""
     with console.phase(name) as phase:
         phase.update(f"counting for {plan.options.window_s:g} s")
-        loads = measure(fabric, traffic.frame_bytes, plan.options.window_s)
+        traffic.sender.use(_MEASURED)
+        try:
+            time.sleep(_SETTLE_S)
+            loads = measure(fabric, traffic.measured.frame_bytes, plan.options.window_s)
+        finally:
+            traffic.sender.use(_USUAL)
         traffic.sender.check_alive()
         phase.update(f"MLU {loads.utilization.max():.3f}")
     return loads

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emulation.flows import offered, total_rate
+from emulation.flows import Stream
 from emulation.measure import Snapshot, _sent_octets, loads
 from emulation.schedule import PERIOD_S, Timetable, frame_size, timetables
 
@@ -28,10 +28,11 @@ def test_every_demand_is_met_to_a_packet_and_every_source_too(nodes: int, seed: 
     demand = demands(nodes, seed, mean)
     tables = timetables(demand, frame, PORTS, random(seed))
     packet = 8 * frame / PERIOD_S
-    error = offered(tables, frame) - demand
+    stream = Stream(tables, frame)
+    error = stream.offered() - demand
     assert np.abs(error).max() < packet * 1.0000001
     assert np.abs(error.sum(axis=1)).max() < packet * 1.0000001
-    assert total_rate(tables, frame) == pytest.approx(offered(tables, frame).sum())
+    assert stream.rate == pytest.approx(stream.offered().sum())
 
 
 def test_packets_of_a_pair_are_evenly_spaced_over_ports_in_turn() -> None:

@@ -19,12 +19,12 @@ from agent.config import load_config
 from agent.frr import FrrError, FrrRouter, FrrUnavailable
 from emulation.agentconf import agent_config, on_fabric, write_config, write_shared
 from emulation.fabric import AGENT_PORT, SINK_PORTS, Fabric
-from emulation.flows import TrafficSender
+from emulation.flows import Stream, TrafficSender
 from emulation.isolate import Isolation
 from emulation.measure import LinkLoads, measure
 from emulation.namespaces import inside
 from emulation.processes import EmulationError
-from emulation.schedule import frame_size, timetables
+from emulation.schedule import FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED, frame_size, timetables
 from routing.formats import load_topology
 from routing.state import RoutingState, inverse_capacity
 from routing.topology import Topology
@@ -189,14 +189,17 @@ def test_the_kernels_count_the_agents_frames_per_link(tmp_path: Path) -> None:
 
 
 def send_and_measure(fabric: Fabric, demand: NDArray[np.float64], window_s: float) -> tuple[LinkLoads, TrafficSender]:
-    frame = frame_size(float(fabric.rate.min()), float(demand.sum()))
-    random = np.random.Generator(np.random.Philox(key=[0, 1]))
-    sender = TrafficSender(
-        fabric.hosts.pids, fabric.plan.loopback, timetables(demand, frame, SINK_PORTS, random), frame
-    )
+    streams = []
+    for number, frames_per_second in enumerate((FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED)):
+        frame = frame_size(float(fabric.rate.min()), float(demand.sum()), frames_per_second)
+        random = np.random.Generator(np.random.Philox(key=[0, number]))
+        streams.append(Stream(timetables(demand, frame, SINK_PORTS, random), frame))
+    sender = TrafficSender(fabric.hosts.pids, fabric.plan.loopback, streams)
     sender.start()
     try:
-        measure(fabric, frame, 0.5)  # until queues and address resolution have settled
+        measure(fabric, frame, 0.3)  # until queues and address resolution have settled
+        sender.use(1)
+        measure(fabric, frame, 0.2)
         return measure(fabric, frame, window_s), sender
     finally:
         sender.stop()
@@ -210,7 +213,7 @@ def test_agents_frames_overtake_the_data_of_an_overloaded_link(tmp_path: Path) -
             demand = np.zeros((4, 4))
             demand[0, 1] = 15e6
             tables = timetables(demand, 1500, SINK_PORTS, np.random.default_rng(0))
-            sender = TrafficSender(fabric.hosts.pids, fabric.plan.loopback, tables, 1500)
+            sender = TrafficSender(fabric.hosts.pids, fabric.plan.loopback, [Stream(tables, 1500)])
             sender.start()
             loads = measure(fabric, 1500, 2.0)
             with agent_socket(fabric, link) as there, agent_socket(fabric, int(topology.reverse[link])) as back:
