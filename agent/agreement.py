@@ -18,7 +18,8 @@ from agent.messages import MalformedFrame
 from policy.digest import DIGEST_BYTES
 
 _Count = Annotated[int, Meta(ge=0, le=2**31)]
-_Problem = Annotated[str, Meta(max_length=300)]
+MAX_PROBLEM = 300
+_Problem = Annotated[str, Meta(max_length=MAX_PROBLEM)]
 
 
 class Prepared(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -72,9 +73,8 @@ def merge_prepared(payloads: Sequence[bytes]) -> bytes:
     problem = next((view.problem for view in views if view.problem), "")
     if not problem and any(_view(view) != _view(first) for view in views):
         problem = f"digests differ: {', '.join(sorted({view.digest.hex()[:8] for view in views}))}"
-    return encode(
-        msgspec.structs.replace(first, routers=sum(view.routers for view in views), problem=problem)
-    )  # fmt: skip
+    routers = sum(view.routers for view in views)
+    return encode(msgspec.structs.replace(first, routers=routers, problem=problem[:MAX_PROBLEM]))
 
 
 def _view(prepared: Prepared) -> tuple[bytes, int, float, float]:

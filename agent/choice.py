@@ -31,10 +31,12 @@ _decoder: msgspec.msgpack.Decoder[_Pairs] = msgspec.msgpack.Decoder(_Pairs)
 
 @dataclass(frozen=True)
 class Draw:
-    """What identifies one draw of the shared noise, and how many links it chooses."""
+    """What identifies one draw of the shared noise, and how many links it chooses.
+
+    The episode's number is not part of it: the same order gives the same decisions whenever it is given.
+    """
 
     seed: int
-    episode: int
     step: int
     top: int
 
@@ -62,11 +64,16 @@ def _pairs(payload: bytes) -> _Pairs:
         raise MalformedFrame(f"not a list of (integer, link): {error}") from error
 
 
-def _best(pairs: _Pairs, top: int) -> _Pairs:
-    """Return the `top` greatest scores, ties to the lowest link; a link that comes twice is a fault of its sender."""
+def _distinct(pairs: _Pairs) -> _Pairs:
+    """Return the pairs; a link that comes twice is a fault of its sender."""
     if len({link for _, link in pairs}) < len(pairs):
         raise MalformedFrame("a link was offered twice")
-    return sorted(pairs, key=lambda pair: (-pair[0], pair[1]))[:top]
+    return pairs
+
+
+def _best(pairs: _Pairs, top: int) -> _Pairs:
+    """Return the `top` greatest scores, ties to the lowest link."""
+    return sorted(_distinct(pairs), key=lambda pair: (-pair[0], pair[1]))[:top]
 
 
 class ShareCandidates:
@@ -94,19 +101,18 @@ class ShareLogits:
 
     def merge(self, payloads: Sequence[bytes], draw: Draw) -> bytes:
         """Return all logits."""
-        return _encoder.encode(
-            sorted((pair for payload in payloads for pair in _pairs(payload)), key=lambda pair: pair[1])
-        )
+        pairs = _distinct([pair for payload in payloads for pair in _pairs(payload)])
+        return _encoder.encode(sorted(pairs, key=lambda pair: pair[1]))
 
     def decide(self, outcome: bytes, draw: Draw) -> Choice:
         """Draw the sample from all logits, as every router does."""
-        pairs = _pairs(outcome)
+        pairs = _distinct(_pairs(outcome))
         logits = np.array([logit for logit, _ in pairs], dtype=np.int64)
         return _choose(logits, np.array([link for _, link in pairs], dtype=np.int32), draw)
 
 
 def _choose(logits: NDArray[np.int64], links: NDArray[np.int32], draw: Draw) -> Choice:
-    noisy = scores(logits, links, draw.seed, draw.episode, draw.step)
+    noisy = scores(logits, links, draw.seed, 0, draw.step)
     return [(int(score), int(link)) for score, link in choose(noisy, links, draw.top)]
 
 

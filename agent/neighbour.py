@@ -12,12 +12,13 @@ _EARLY_FRAMES = 4  # of an episode that this router has not been told of yet
 
 
 class Neighbour:
-    """One neighbour. `outbox` holds the datagrams to send to it.
+    """One neighbour.
 
     Parameters
     ----------
     router, name : its number and its name
     session : the authenticated channel to it, fresh
+    outbox : (router, datagram), where what is to be sent is put
     now : the clock
     hello_s, dead_s : how often to say hello, and after which silence the neighbour counts as silent, in seconds
 
@@ -27,13 +28,23 @@ class Neighbour:
     early : its last frames of an episode that is still to come here
     """
 
-    def __init__(self, router: int, name: str, session: Session, now: float, hello_s: float, dead_s: float) -> None:
+    def __init__(
+        self,
+        router: int,
+        name: str,
+        session: Session,
+        outbox: list[tuple[int, bytes]],
+        *,
+        now: float,
+        hello_s: float,
+        dead_s: float,
+    ) -> None:
         self.router = router
         self.name = name
         self.session = session
         self.overhead = Overhead()
         self.early: deque[Frame] = deque(maxlen=_EARLY_FRAMES)
-        self.outbox: list[bytes] = []
+        self._outbox = outbox
         self._hello_s = hello_s
         self._dead_s = dead_s
         self._speak_at = now
@@ -41,17 +52,18 @@ class Neighbour:
 
     def receive(self, data: bytes, now: float) -> tuple[Frame | None, bool]:
         """Take a datagram; return the frame to act on, if any, and whether a session has just begun."""
-        was_established = self.session.established
+        begun = self.session.begun
         try:
             frame, answer = self.session.open(data)
         except MalformedFrame:
             return None, False
         if answer is not None:
             self._send(answer, "control", again=False)
-        self._heard_at = now
-        began = self.session.established and not was_established
+        began = self.session.begun != begun
         if began:
             self._speak_at = now + self._hello_s
+        if began or frame is not None:  # an Init alone may be an old one
+            self._heard_at = now
         return (None if isinstance(frame, Hello) else frame), began
 
     def send(self, frame: Frame, purpose: str, *, again: bool, now: float) -> None:
@@ -81,4 +93,4 @@ class Neighbour:
 
     def _send(self, data: bytes, purpose: str, *, again: bool) -> None:
         self.overhead.count(purpose, len(data), again=again)
-        self.outbox.append(data)
+        self._outbox.append((self.router, data))

@@ -68,10 +68,13 @@ class Order:
         )
 
     def digest(self, topology: Topology, live: NDArray[np.int64]) -> DecisionDigest:
-        """Return the digest before the first step. How logits are shared does not change decisions and is left out."""
+        """Return the digest before the first step.
+
+        What does not change decisions is left out: how logits are shared, and the episode's number.
+        """
         return DecisionDigest(
             [topology.digest(), bytes.fromhex(self.checkpoint)],
-            [self.episode, self.seed, self.steps, self.increments, self.temperature_milli, int(self.ecmp)],
+            [self.seed, self.steps, self.increments, self.temperature_milli, int(self.ecmp), self.margin_milli],
             quantise(self.traffic, quantum_of(self.traffic)),
             self.start,
             live,

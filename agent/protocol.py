@@ -75,11 +75,20 @@ class AgentProtocol:
         self._tree = spanning_tree(topology)
         out = topology.out_links(router)
         self.links = range(out.start, out.stop)
+        self._outbox: list[tuple[int, bytes]] = []
         self._neighbours: dict[int, Neighbour] = {}
         for peer in topology.dst[out].tolist():
             session = Session(key=key, secret=boot_nonce, local=router, remote=peer, context=topology.digest())
-            periods = (self.timing.hello_s, self.timing.dead_s)
-            self._neighbours[peer] = Neighbour(peer, topology.nodes[peer], session, now, *periods)
+            self._neighbours[peer] = Neighbour(
+                peer,
+                topology.nodes[peer],
+                session,
+                self._outbox,
+                now=now,
+                hello_s=self.timing.hello_s,
+                dead_s=self.timing.dead_s,
+            )
+        self._neighbours_due = now  # nothing is due with a neighbour before; what happens meanwhile only puts it off
         self._events: deque[Event] = deque()
         self._run: EpisodeRun | None = None
         self._ended = True  # whether the end of `_run` has been told
@@ -118,10 +127,8 @@ class AgentProtocol:
 
     def datagrams_to_send(self) -> list[tuple[int, bytes]]:
         """Return (neighbour router, datagram) and forget them."""
-        datagrams = []
-        for router, neighbour in self._neighbours.items():
-            datagrams += [(router, data) for data in neighbour.outbox]
-            neighbour.outbox.clear()
+        datagrams = self._outbox.copy()
+        self._outbox.clear()
         return datagrams
 
     def overhead(self) -> dict[int, Overhead]:
@@ -179,10 +186,9 @@ class AgentProtocol:
 
     def get_timer(self) -> float:
         """Return when `handle_timer` is due."""
-        times = [neighbour.due() for neighbour in self._neighbours.values()]
-        if self._run is not None and self.running:
-            times += [self._repeat_at, self._moved_at + self._stall_s(self._run)]
-        return min(times)
+        if self._run is None or self._ended:
+            return self._neighbours_due
+        return min(self._neighbours_due, self._repeat_at, self._moved_at + self._stall_s(self._run))
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
@@ -191,6 +197,7 @@ class AgentProtocol:
             if silent_s is not None:
                 self._events.append(NeighborSilent(neighbour.name, silent_s))
                 self.abort(f"{neighbour.name} was silent for {silent_s:.1f} s", now)
+        self._neighbours_due = min(neighbour.due() for neighbour in self._neighbours.values())
         run = self._run
         if run is not None and self.running:
             if now >= self._moved_at + self._stall_s(run):

@@ -94,6 +94,7 @@ class EpisodeRun:
         self._features: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
         self._hidden: NDArray[np.float32] = self._features
         self._round = 0
+        self._draw = Draw(order.seed, 0, order.increments)
 
     def begin(self) -> None:
         """Take the first step."""
@@ -179,7 +180,7 @@ class EpisodeRun:
             return
         self.phase = Phase.SHARING
         logits = quantise(self._network.readout(self._hidden, self._features), self.order.temperature_milli / 1000)
-        draw = self._draw()
+        draw = self._draw = Draw(self.order.seed, self.state.step, self.order.increments)
         own = self._sharing.contribution(logits, self.links, draw)
         self._pass.begin(own, lambda payloads: self._sharing.merge(payloads, draw))
 
@@ -211,7 +212,7 @@ class EpisodeRun:
 
     def _step(self, outcome: bytes) -> None:
         """Apply what all have chosen."""
-        choice = self._sharing.decide(outcome, self._draw())
+        choice = self._sharing.decide(outcome, self._draw)
         links = tuple(link for _, link in choice)
         if not links or max(links) >= self.topology.num_links:
             raise MalformedFrame(f"links {links} were chosen")
@@ -258,9 +259,6 @@ class EpisodeRun:
     def _end(self, status: Ending, reason: str) -> None:
         self.phase = Phase.ENDED
         self.status, self.reason = status, reason
-
-    def _draw(self) -> Draw:
-        return Draw(self.order.seed, self.order.episode, self.state.step, self.order.increments)
 
     def _receive_state(self, neighbour: int, frame: State) -> None:
         rounds = self._network.preset.rounds

@@ -15,7 +15,7 @@ from agent.control import LinkCounters
 from agent.program import OVERHEAD_FILE, Shared, run_agent
 from emulation.agentconf import AGENT_FILE, Place, write_config
 from emulation.processes import EmulationError
-from emulation.spawn import Child, Spawner
+from emulation.spawn import Child, Spawner, proportional_memory
 
 LOG_FILE = "agent.log"
 
@@ -65,6 +65,10 @@ class Agents:
         """Raise `EmulationError` if an agent has ended, with the end of its log."""
         for child in self._spawner.poll():
             raise EmulationError(f"the agent of {child.name} ended with code {child.exit_code}: {_last_words(child)}")
+
+    def memory(self) -> float:
+        """Return the mean memory of an agent in bytes, shared pages counted in proportion (PSS)."""
+        return sum(proportional_memory(pid) for pid in self.pids) / len(self.pids)
 
     def stop(self) -> None:
         """End all; they leave their totals in their folders."""

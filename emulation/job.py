@@ -155,7 +155,7 @@ def _episode(plan: Plan, broker: BrokerAddress, agents: Agents, console: RunCons
 
     def on_step(step: int, mlu: float, links: str) -> None:
         if not progress:
-            phase.update("all agents ready")
+            phase.update(f"all agents ready, {agents.memory() / 1e6:.1f} MB each")
             waiting.close()
             progress.append(console.episode(plan.steps, live=live, start=start))
         if step:

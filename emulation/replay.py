@@ -31,7 +31,6 @@ def replay(folder: Path) -> int:
         checkpoint,
         steps=manifest.steps,
         seed=manifest.seed,
-        episode=manifest.episode,
         temperature=manifest.temperature,
         ecmp=manifest.ecmp,
     )

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from routing.errors import DisconnectedTopology, InputError, InvalidLink
 
 # Node names become folder names and MQTT topic levels; these characters would break one or the other.
-_FORBIDDEN_IN_NAMES = "/\\+#"
+FORBIDDEN_IN_NAMES = "/\\+#"
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +191,7 @@ def _check_names(nodes: Sequence[str]) -> None:
             raise InputError(f"two nodes are called {name!r}, expected different names")
         if not name or not name.isprintable() or name != name.strip() or name in (".", ".."):
             raise InputError(f"{name!r} cannot be a node's name, expected printable text without outer spaces")
-        if any(c in _FORBIDDEN_IN_NAMES for c in name):
+        if any(c in FORBIDDEN_IN_NAMES for c in name):
             raise InputError(f"{name!r} cannot be a node's name, expected none of the characters / \\ + #")
         seen.add(name)
 
