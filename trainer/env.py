@@ -18,10 +18,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from baselines.greedy import greedy
+from baselines.result import Budget
 from policy.episode import Episode
 from policy.mpnn import Network, adjacency, forward
 from routing.jit import njit
-from routing.state import RoutingState
 from trainer.instances import Instance
 
 
@@ -130,10 +131,6 @@ class VecEnv:
 
 
 def greedy_plus_one(instance: Instance) -> float:
-    """Best MLU when the weight of the most utilised link grows by one, T times (ties: the lowest link)."""
-    state = RoutingState(instance.topology, instance.traffic, instance.start_weights)
-    best = state.mlu
-    for _ in range(instance.steps):
-        state.increment(int(np.argmax(state.utilization)))
-        best = min(best, state.mlu)
-    return best
+    """Return the best MLU when the weight of the most utilised link grows by one, T times."""
+    budget = Budget(steps=instance.steps)
+    return greedy(instance.topology, instance.traffic, instance.start_weights, budget).mlu
