@@ -129,10 +129,21 @@ def show(cells: list[Cell], args: Args) -> None:
         mlus = [f"{x:.3f}" for x in (c.start, c.inverse_capacity, c.greedy, c.one, c.best)]
         ratios = ["-" if np.isnan(x) else f"{x:.4f}" for x in (c.greedy_ratio, c.one_ratio, c.best_ratio)]
         table.add_row(f"{c.topology} {c.profile}", *mlus, *ratios, f"{c.milliseconds:.1f}")
-    mean = np.mean([(c.greedy_ratio, c.one_ratio, c.best_ratio) for c in cells], axis=0)
-    if not np.isnan(mean).any():
-        table.add_row("mean", *[""] * 5, *(f"{x:.4f}" for x in mean), "")
     Console(width=140).print(table)
+
+
+def markdown(cells: list[Cell], args: Args) -> str:
+    """Return the ratios to the bound, one row per method, one column per network and profile, and their mean."""
+    heads = [f"{c.topology} {c.profile[0]}" for c in cells]
+    rows = {
+        "greedy +1": [c.greedy_ratio for c in cells],
+        f"{args.checkpoint}: one episode": [c.one_ratio for c in cells],
+        f"{args.checkpoint}: best of {args.episodes}": [c.best_ratio for c in cells],
+    }
+    lines = ["| | " + " | ".join([*heads, "mean"]) + " |", "|---" * (len(heads) + 2) + "|"]
+    for name, ratios in rows.items():
+        lines.append(f"| {name} | " + " | ".join(f"{x:.3f}" for x in [*ratios, float(np.mean(ratios))]) + " |")
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -145,6 +156,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     show(cells, args)
+    if args.data:
+        print(markdown(cells, args))
     if args.json:
         args.json.write_text(json.dumps([asdict(cell) for cell in cells], indent=1) + "\n")
     return 0
