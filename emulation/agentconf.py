@@ -19,7 +19,7 @@ from routing.topology import Topology
 
 AGENT_FILE = "agent.toml"
 _KEY_FILE = "domain.key"
-_TOPOLOGY_FILE = "topology.graphml"
+TOPOLOGY_FILE = "topology.graphml"
 _KEY_BYTES = 32
 
 # Three missed hellos and room for the scheduling gaps of many Pythons on two cores.
@@ -89,7 +89,7 @@ def agent_config(
     out = topology.out_links(node)
     return AgentConfig(
         router=topology.nodes[node],
-        topology=str(folder / _TOPOLOGY_FILE),
+        topology=str(folder / TOPOLOGY_FILE),
         checkpoint=checkpoint,
         broker=broker,
         key_file=str(folder / _KEY_FILE),
@@ -103,7 +103,7 @@ def agent_config(
 
 def write_shared(folder: Path, topology: Topology) -> None:
     """Write what all agents read, the topology and a fresh domain key, into the run folder. Raises OSError."""
-    save_topology(folder / _TOPOLOGY_FILE, topology)
+    save_topology(folder / TOPOLOGY_FILE, topology)
     descriptor = os.open(folder / _KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(secrets.token_bytes(_KEY_BYTES))

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from emulation.byhand import leave_to_user
 from emulation.console import RunConsole
 from emulation.fabric import Fabric
 from emulation.isolate import Isolation, run_isolated
 from emulation.job import run_emulated, run_loopback
-from emulation.network import leave_to_user, measured, running_fabric, running_traffic
+from emulation.network import measured, running_fabric, running_traffic
 from emulation.options import Options, parse
 from emulation.plan import Plan, prepare, run_folder
 from emulation.prerequisites import check_emulation, extend_path

@@ -1,13 +1,10 @@
-"""The steps of a run on the emulated network: bring it up, send traffic, measure, let the user play with it.
+"""The steps of a run on the emulated network: bring it up, send traffic, measure.
 
 Each step is a function that takes what it needs, so that a run is their sequence and nothing else.
 """
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from emulation.agentconf import agent_config, on_fabric, write_config, write_shared
 from emulation.console import RunConsole
 from emulation.fabric import SINK_PORTS, Fabric
 from emulation.flows import Stream, TrafficSender
-from emulation.isolate import RUNTIME, Isolation
 from emulation.measure import LinkLoads, measure
 from emulation.plan import Plan
 from emulation.schedule import FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED, frame_size, timetables
-
-# In a folder that only this run sees, and short enough for a socket's name.
-BROKER_SOCKET = RUNTIME / "broker"
 
 _TRAFFIC_STREAM = 0x666C6F77
 
@@ -105,36 +97,3 @@ def measured(plan: Plan, fabric: Fabric, traffic: Traffic, console: RunConsole, 
         traffic.sender.check_alive()
         phase.update(f"MLU {loads.utilization.max():.3f}")
     return loads
-
-
-def launch_commands(plan: Plan, fabric: Fabric, isolation: Isolation, broker: str) -> list[str]:
-    """Write each agent's configuration and return the commands that launch them, as root from another terminal."""
-    write_shared(fabric.run_dir, plan.topology)
-    place = on_fabric(fabric)
-    commands = []
-    for node in range(plan.topology.num_nodes):
-        config = agent_config(
-            place, plan.topology, node, fabric.run_dir, broker=broker, checkpoint=plan.options.checkpoint
-        )
-        path = write_config(fabric.folder(node), config)
-        enter = f"nsenter --target {isolation.init_pid} --pid --mount nsenter --target {fabric.pid(node)} --net"
-        root = Path(__file__).resolve().parent.parent
-        program = shlex.join(["env", f"PYTHONPATH={root}", sys.executable, "-m", "agent", "--config", str(path)])
-        commands.append(f"{enter} {program}")
-    return commands
-
-
-def leave_to_user(plan: Plan, fabric: Fabric, isolation: Isolation, console: RunConsole) -> None:
-    """Say how to launch each agent by hand; then Mininet's prompt with ``--cli``, else wait for Ctrl-C."""
-    broker = plan.options.broker or f"unix:{BROKER_SOCKET}"
-    commands = launch_commands(plan, fabric, isolation, broker)
-    console.heading("One command per agent, as root in another terminal:")
-    for name, command in zip(plan.topology.nodes, commands, strict=True):
-        console.end_line()
-        print(f"{name}: {command}", flush=True)
-    if plan.options.cli:
-        fabric.hosts.prompt()
-        return
-    console.heading("The network stays up until Ctrl-C.")
-    while True:
-        signal.pause()
