@@ -104,6 +104,12 @@ def load_config(path: Path) -> AgentConfig:
         raise InputError(f"not TOML: {error}", path) from error
     except msgspec.ValidationError as error:
         raise InputError(str(error), path) from error
+    if not config.hello_s < config.dead_s < config.stall_s < float("inf"):
+        raise InputError(
+            f"hello_s {config.hello_s:g}, dead_s {config.dead_s:g}, stall_s {config.stall_s:g}: expected ascending "
+            "numbers of seconds",
+            path,
+        )
     return _resolved(config, path.resolve().parent)
 
 
@@ -132,6 +138,10 @@ def check_against(config: AgentConfig, topology: Topology, path: Path | None = N
         missing = [node for node in topology.nodes if node not in config.router_ids]
         if missing:
             raise InputError(f"router_ids lacks {', '.join(missing)}", path)
+        ids = [config.router_ids[node] for node in topology.nodes]
+        twice = next((one for one in ids if ids.count(one) > 1), None)
+        if twice is not None:
+            raise InputError(f"router_ids has {twice} twice, expected different ones", path)
         if any(not neighbor.interface for neighbor in config.neighbors):
             raise InputError("with ospf every neighbor needs its interface", path)
     return router
