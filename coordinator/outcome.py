@@ -102,11 +102,11 @@ def _judge(
         return "aborted", _because(aborted, results).removeprefix(": ") or cancelled or "no reason given"
     if len(digests) > 1:
         return "aborted", _disagreement(kept, results)
-    return "kept", ""
+    return "kept", _because(kept, results).removeprefix(": ")
 
 
 def _because(aborted: Sequence[str], results: Mapping[str, Result]) -> str:
-    """Return ``: reason (routers); ...``, the most frequent reason first."""
+    """Return ``: reason (routers); ...`` of some routers, the most frequent reason first."""
     reasons = Counter(results[router].reason for router in aborted if results[router].reason)
     parts = []
     for reason, _ in reasons.most_common(3):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.broker import parse_broker
 from emulation.options import Options
 from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.episode import default_steps
@@ -50,6 +51,8 @@ class Plan:
 
 def prepare(options: Options) -> Plan:
     """Load and check whatever the options name. Raises InputError."""
+    if options.broker is not None and not parse_broker(options.broker).path and options.fabric == "mininet":
+        raise InputError(f"broker {options.broker}: emulated routers reach no TCP broker outside, expected unix:/path")
     profile = options.profile or (options.traffic if options.traffic in _KINDS else "uniform")
     topology = load_topology(options.topology, profile)
     kind = _KINDS.get(options.traffic)
