@@ -31,7 +31,7 @@ def isolated(body: Callable[[Isolation], Any]) -> Any:
         return value
 
 
-def poll(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+def poll(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """Wait until `condition()` is true and return what it returned."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
