@@ -1,88 +1,205 @@
-"""Topologies as GraphML files: the ones that come with the project by name, anybody's own by path.
+"""Networks by name or from files of many formats; ``python -m routing.formats --help`` shows and converts them.
 
-What is read (GraphML 1.0, http://graphml.graphdrawing.org):
+A name is one of a network that comes with the project (``gbn``), of a synthetic one (``synth500``, ``synth:200:700``,
+`routing.generate`) or of one in topohub (``topohub:sndlib/geant``). Anything else is a file or folder:
 
-- nodes, in the order of the file, which fixes their indices 0..N-1; a node is called by its `label` where all nodes
-  have one and no two the same, else by its id;
-- `lat`/`lon` (or `Latitude`/`Longitude`, as in the Topology Zoo) in degrees, or else `x`/`y` as mere drawing positions;
-- edges; an undirected one stands for a link in each direction;
-- the capacity of an edge in bit/s: `capacity_<profile>`, or else `capacity`.
+========================  ================================================================  =======================
+``.graphml``              GraphML, the project's own or the Topology Zoo's                  `routing.graphml`
+``.gml``                  GML                                                               `routing.gml`
+``.graph``, ``.demands``  REPETITA's topologies and traffic matrices                        `routing.repetita`
+``.xml``, ``.txt``        SNDlib, with demands                                              `routing.sndlib`
+folder, ``.txt``          PRISMA, with traffic                                              `routing.prisma`
+========================  ================================================================  =======================
 
-networkx and Gephi read the same files. They are read here with expat alone, because networkx knows no line numbers,
-merges duplicate nodes silently, and would cost every agent process megabytes.
+Files with other names are told apart by how they begin. What a format lacks is assumed as `routing.draft.Assumptions`
+says, and a warning of this module's logger says what was assumed.
 """
 
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import sys
 from pathlib import Path
-from typing import NoReturn
-from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
-from routing.errors import InputError, InvalidLink
+from routing.complete import Network, complete, usable_names
+from routing.draft import Assumptions, Draft, DraftDemand, demand_matrix
+from routing.errors import InputError
+from routing.generate import PRESETS, parse_synthetic, synthetic, synthetic_traffic
+from routing.gml import read_gml, write_gml
+from routing.graphml import read_graphml, write_graphml
+from routing.prisma import ADJACENCY, read_intensities, read_prisma, write_prisma
+from routing.repetita import demands_matrix, read_graph, write_demands, write_graph
+from routing.sndlib import Instance, read_native, write_native
+from routing.sndlib_xml import read_xml, write_xml
+from routing.topohub import PREFIX, read_topohub
 from routing.topology import Topology
+from routing.traffic import TrafficMatrix, load_traffic, save_traffic
+
+logger = logging.getLogger("routing.formats")
 
 _TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
-_NAMESPACE = "http://graphml.graphdrawing.org/xmlns"
-# Where an element may stand; elsewhere it would be missed. <data> stands in many places, and only two matter here.
-_PARENTS = {"key": "graphml", "graph": "graphml", "node": "graph", "edge": "graph", "default": "key"}
-# (latitude or y, longitude or x) of a node, the first pair that occurs in the file counts.
-_POSITION_KEYS = (("lat", "lon"), ("Latitude", "Longitude"), ("y", "x"))
+_SUFFIXES = (".graphml", ".gml", ".graph")
+_TRAFFIC_SUFFIXES = (".csv", ".npy", ".npz")
 
 
 def topology_names() -> list[str]:
-    """Names that `load_topology` knows, sorted."""
-    return sorted(path.stem for path in _TOPOLOGIES.glob("*.graphml"))
+    """Names of the networks that come with the project and of the usual synthetic ones, sorted."""
+    return sorted([*(path.stem for path in _TOPOLOGIES.glob("*.graphml")), *PRESETS])
 
 
-def load_topology(name_or_path: str | os.PathLike[str], profile: str = "uniform") -> Topology:
-    """Load a topology by name (``gbn``) or from a GraphML file (``./gbn.graphml``).
+def load_topology(
+    name_or_path: str | os.PathLike[str], profile: str = "uniform", assume: Assumptions | None = None
+) -> Topology:
+    """Load a topology by name (``gbn``, ``synth500``, ``topohub:sndlib/geant``) or from a file (``./gbn.graphml``).
 
     Parameters
     ----------
-    name_or_path : one of `topology_names`, or a file
-    profile : which capacities, where the file has several; a file with plain `capacity` fits every profile
+    name_or_path : see above
+    profile : which capacities, where a file has several; a file with plain `capacity` fits every profile
+    assume : what to assume where the file is silent
 
     Raises
     ------
-    InputError : unknown name or profile; the file cannot be read, is not GraphML, or holds no usable network. The error
-        names file, line and what was expected.
+    InputError : unknown name or profile; the file cannot be read, is not in its format, or holds no usable network. The
+        error names file, line and what was expected.
     """
-    path = _resolve(name_or_path)
+    size = parse_synthetic(name_or_path) if isinstance(name_or_path, str) else None
+    if size is not None:
+        return synthetic(*size, name=_preset(name_or_path))
+    return _load(name_or_path, profile, assume or Assumptions()).topology
+
+
+def load_network(
+    name_or_path: str | os.PathLike[str],
+    demands: str | os.PathLike[str] | None = None,
+    *,
+    profile: str = "uniform",
+    assume: Assumptions | None = None,
+) -> Network:
+    """Load a network with what its file says beyond the topology: demands and weights, each None if it has none.
+
+    Parameters
+    ----------
+    name_or_path, profile, assume : as in `load_topology`
+    demands : a file of demands, used instead of the network's own: ``.demands``, ``.csv``, ``.npy``, ``.npz``, an
+        SNDlib network (only its demands count) or a traffic file of PRISMA
+
+    Raises
+    ------
+    InputError : as in `load_topology`, or the demands do not fit the network
+    """
+    assume = assume or Assumptions()
+    size = parse_synthetic(name_or_path) if isinstance(name_or_path, str) else None
+    if size is None:
+        network = _load(name_or_path, profile, assume)
+    else:
+        topology = synthetic(*size, name=_preset(name_or_path))
+        network = Network(topology, synthetic_traffic(topology, size[2]), None)
+    return network if demands is None else network._replace(traffic=load_demands(demands, network.topology, assume))
+
+
+def load_demands(path: str | os.PathLike[str], topology: Topology, assume: Assumptions | None = None) -> TrafficMatrix:
+    """Read a traffic matrix for `topology` in any of the formats (see `load_network`); raises InputError."""
+    path = Path(path)
+    if path.suffix in _TRAFFIC_SUFFIXES:
+        return load_traffic(path, topology)
+    content = _content(path)
+    num_nodes = topology.num_nodes
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}, expected a GraphML file", path) from error
-    return _topology(path, _Reader(path).read(text), profile)
+        if path.suffix == ".demands" or re.match(rb"\s*DEMANDS\b", content):
+            return TrafficMatrix(demands_matrix(content, num_nodes), path.name)
+        if content.lstrip()[:1] == b"<" or content.lstrip()[:1] == b"?":
+            rows = _sndlib_demands(content, topology, path, assume or Assumptions())
+        else:
+            rows = read_intensities(content, num_nodes)
+        return TrafficMatrix(demand_matrix(rows, num_nodes), path.name)
+    except InputError as error:
+        raise InputError(error.message, path, error.line) from error
 
 
 def save_topology(path: str | os.PathLike[str], topology: Topology) -> None:
     """Write `topology` as GraphML, with plain `capacity`; `load_topology` gives the same network back, bit for bit."""
-    vertical, horizontal = ("lat", "lon") if topology.geographic else ("y", "x")
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<graphml xmlns="{_NAMESPACE}">',
-        '  <key id="label" for="node" attr.name="label" attr.type="string"/>',
-        f'  <key id="{vertical}" for="node" attr.name="{vertical}" attr.type="double"/>',
-        f'  <key id="{horizontal}" for="node" attr.name="{horizontal}" attr.type="double"/>',
-        '  <key id="capacity" for="edge" attr.name="capacity" attr.type="double"/>',
-        '  <graph edgedefault="directed">',
-    ]
-    for index, (name, (x, y)) in enumerate(zip(topology.nodes, topology.positions.tolist(), strict=True)):
-        axes = ((vertical, y), (horizontal, x))
-        where = "".join(f'<data key="{key}">{value!r}</data>' for key, value in axes if np.isfinite(value))
-        lines.append(f'    <node id="{index}"><data key="label">{escape(name)}</data>{where}</node>')
-    for src, dst, rate in zip(topology.src.tolist(), topology.dst.tolist(), topology.capacity.tolist(), strict=True):
-        lines.append(f'    <edge source="{src}" target="{dst}"><data key="capacity">{rate!r}</data></edge>')
-    lines += ["  </graph>", "</graphml>", ""]
-    Path(path).write_text("\n".join(lines), encoding="utf-8")
+    Path(path).write_text(write_graphml(topology), encoding="utf-8")
+
+
+def save_network(
+    path: str | os.PathLike[str],
+    topology: Topology,
+    traffic: TrafficMatrix | None = None,
+    weights: NDArray[np.int64] | None = None,
+) -> list[Path]:
+    """Write a network in the format that the name says and return the files written.
+
+    A folder (an existing one, or a name that ends in ``/``) is for PRISMA, ``.txt`` for SNDlib's native format. Formats
+    without demands get them beside: ``.demands`` for ``.graph``, else ``.csv``. `weights`, (L,) 1..65535, are kept by
+    ``.graph`` alone; it has them proportional to 1/capacity by default.
+
+    Raises
+    ------
+    InputError : no format of that name; the file cannot be written
+    """
+    text = os.fspath(path)
+    path = Path(path)
+    written = [path]
+    try:
+        if weights is not None and path.suffix != ".graph":
+            logger.warning("%s: the weights are lost, only .graph has room for them", path)
+        if text.endswith(("/", os.sep)) or path.is_dir():
+            logger.warning("%s: capacities and names of nodes are lost, PRISMA's files have no room for them", path)
+            return write_prisma(path, topology, traffic)
+        if path.suffix == ".graph":
+            if weights is None:
+                from routing.state import inverse_capacity  # compiled kernels: only where they are needed
+
+                weights = inverse_capacity(topology)
+            path.write_text(write_graph(topology, weights), encoding="utf-8")
+        elif path.suffix in (".graphml", ".gml"):
+            write = write_gml if path.suffix == ".gml" else write_graphml
+            path.write_text(write(topology), encoding="utf-8")
+        elif path.suffix in (".xml", ".txt"):
+            sndlib = write_xml if path.suffix == ".xml" else write_native
+            path.write_text(sndlib(topology, traffic), encoding="utf-8")
+            return written
+        else:
+            raise InputError("cannot tell the format, expected .graphml, .gml, .graph, .xml, .txt or a folder/", path)
+        if traffic is not None:
+            written.append(path.with_suffix(".demands" if path.suffix == ".graph" else ".csv"))
+            save_demands(written[-1], traffic, topology)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", path) from error
+    return written
+
+
+def save_demands(path: str | os.PathLike[str], traffic: TrafficMatrix, topology: Topology) -> None:
+    """Write `traffic` as ``.demands``, ``.csv``, ``.npy`` or ``.npz``; raises InputError for another name."""
+    if Path(path).suffix == ".demands":
+        Path(path).write_text(write_demands(traffic), encoding="utf-8")
+    else:
+        save_traffic(path, traffic, topology)
+
+
+def _preset(name: str | os.PathLike[str]) -> str | None:
+    return str(name) if name in PRESETS else None
+
+
+def _load(name_or_path: str | os.PathLike[str], profile: str, assume: Assumptions) -> Network:
+    """Load any other network and log the notices."""
+    if isinstance(name_or_path, str) and name_or_path.startswith(PREFIX):
+        path = Path(name_or_path)
+        draft = read_topohub(name_or_path.removeprefix(PREFIX), assume)
+    else:
+        path = _resolve(name_or_path)
+        draft = _read(path, profile, assume)
+    network = complete(draft, assume, path)
+    for notice in draft.notices:
+        logger.warning("%s: %s", path, notice)
+    return network
 
 
 def _resolve(name_or_path: str | os.PathLike[str]) -> Path:
@@ -94,198 +211,69 @@ def _resolve(name_or_path: str | os.PathLike[str]) -> Path:
         return path
     near = difflib.get_close_matches(name_or_path.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise InputError(f"unknown topology {name_or_path!r}; {hint}(known: {', '.join(known)}, or a GraphML file)")
+    raise InputError(
+        f"unknown topology {name_or_path!r}; {hint}(known: {', '.join(known)}, synth:NODES:LINKS, {PREFIX}GROUP/NAME, "
+        "or a file)"
+    )
 
 
-@dataclass
-class _Element:
-    """A <key>, <node> or <edge>: its attributes and, by key id, the text and line of its <data>."""
-
-    line: int
-    attributes: dict[str, str]
-    data: dict[str, tuple[str, int]] = field(default_factory=dict)
-
-
-@dataclass
-class _Document:
-    """One graph as it stands in the file. `keys`: by id."""
-
-    directed: bool = True
-    keys: dict[str, _Element] = field(default_factory=dict)
-    nodes: dict[str, _Element] = field(default_factory=dict)
-    edges: list[_Element] = field(default_factory=list)
-
-    def value(self, element: _Element, kind: str, name: str) -> tuple[str, int] | None:
-        """Text and line of the datum called `name` (the key's attr.name), or the key's default, if there is either."""
-        for key_id, key in self.keys.items():
-            if key.attributes.get("attr.name") != name or key.attributes.get("for", "all") not in (kind, "all"):
-                continue
-            if key_id in element.data:
-                return element.data[key_id]
-            if "default" in key.data:
-                return key.data["default"]
-        return None
-
-
-class _Reader:
-    """Expat handlers that collect a `_Document` and refuse what no topology needs, naming the line."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._document = _Document()
-        self._open: list[str] = []  # names of the open GraphML elements
-        self._owner: _Element | None = None  # the key, node or edge we are in
-        self._datum: str | None = None  # the key id of the <data> we are in
-        self._text: list[str] = []
-        self._graphs = 0
-        # Given here, the encoding overrides the file's, which may name one that Python cannot decode.
-        self._parser = expat.ParserCreate("utf-8", " ")
-        self._parser.buffer_text = True
-        self._parser.StartDoctypeDeclHandler = self._doctype
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._text.append
-
-    def read(self, text: bytes) -> _Document:
-        """Parse the whole file."""
-        try:
-            self._parser.Parse(text, True)
-        except expat.ExpatError as error:
-            reason = expat.errors.messages[error.code]
-            raise InputError(f"not well-formed XML in UTF-8: {reason}", self._path, error.lineno) from error
-        if not self._graphs:
-            raise InputError("no <graph>, expected a GraphML file", self._path)
-        for edge in self._document.edges:
-            for end in (edge.attributes["source"], edge.attributes["target"]):
-                if end not in self._document.nodes:
-                    self._fail(f"edge to unknown node {end!r}, expected the id of a <node>", edge.line)
-        return self._document
-
-    def _fail(self, message: str, line: int | None = None) -> NoReturn:
-        raise InputError(message, self._path, self._parser.CurrentLineNumber if line is None else line)
-
-    def _doctype(self, *_: object) -> None:
-        # An entity can name a local file or expand without bound; GraphML has no use for one.
-        self._fail("document type declaration, expected GraphML without DTD and entities")
-
-    def _start(self, qualified: str, attributes: dict[str, str]) -> None:
-        namespace, _, name = qualified.rpartition(" ")
-        if namespace not in ("", _NAMESPACE):
-            name = ""  # somebody's extension (yEd draws with some): skipped, as is what stands in it
-        self._open.append(name)
-        parent = self._open[-2] if len(self._open) > 1 else None
-        if parent is None and name != "graphml":
-            self._fail(f"root element <{name or qualified}>, expected <graphml>")
-        if name in _PARENTS and parent != _PARENTS[name]:
-            self._fail(f"<{name}> in <{parent}>, expected it in <{_PARENTS[name]}> (nested graphs are not supported)")
-        if name in ("key", "node", "edge"):
-            self._owner = self._begin(name, attributes)
-        elif name == "graph":
-            self._graphs += 1
-            if self._graphs > 1:
-                self._fail("another <graph>, expected only one")
-            self._document.directed = attributes.get("edgedefault") == "directed"
-        elif name == "hyperedge":
-            self._fail("<hyperedge>, expected edges between two nodes")
-        elif name == "default" or (name == "data" and parent in ("node", "edge")):
-            self._datum = "default" if name == "default" else self._attribute(attributes, name, "key")
-            self._text.clear()
-
-    def _begin(self, name: str, attributes: dict[str, str]) -> _Element:
-        element = _Element(self._parser.CurrentLineNumber, attributes)
-        if name == "edge":
-            self._attribute(attributes, name, "source")
-            self._attribute(attributes, name, "target")
-            self._document.edges.append(element)
-        else:
-            table = self._document.nodes if name == "node" else self._document.keys
-            identity = self._attribute(attributes, name, "id")
-            if identity in table:
-                self._fail(f"duplicate {name} {identity!r}, first on line {table[identity].line}")
-            table[identity] = element
-        return element
-
-    def _end(self, _qualified: str) -> None:
-        name = self._open.pop()
-        if name in ("data", "default") and self._datum is not None and self._owner is not None:
-            if name == "data" and self._datum not in self._document.keys:
-                self._fail(f"data for unknown key {self._datum!r}, expected the id of a <key> further up")
-            self._owner.data[self._datum] = ("".join(self._text).strip(), self._parser.CurrentLineNumber)
-            self._datum = None
-        elif name in ("key", "node", "edge"):
-            self._owner = None
-
-    def _attribute(self, attributes: dict[str, str], element: str, name: str) -> str:
-        if name not in attributes:
-            self._fail(f"<{element}> without {name!r}, expected <{element} {name}=...>")
-        return attributes[name]
-
-
-def _topology(path: Path, document: _Document, profile: str) -> Topology:
-    index = {identity: n for n, identity in enumerate(document.nodes)}
-    positions, geographic = _positions(path, document)
-    links: list[tuple[int, int]] = []
-    capacity: list[float] = []
-    lines: list[int] = []
-    for edge in document.edges:
-        src, dst = index[edge.attributes["source"]], index[edge.attributes["target"]]
-        directed = {"true": True, "false": False}.get(edge.attributes.get("directed", ""), document.directed)
-        for link in [(src, dst)] if directed else [(src, dst), (dst, src)]:
-            links.append(link)
-            capacity.append(_capacity(path, document, edge, profile))
-            lines.append(edge.line)
+def _content(path: Path) -> bytes:
     try:
-        return Topology.from_links(path.stem, _names(document), links, capacity, positions, geographic=geographic)
-    except InvalidLink as error:
-        raise InputError(error.message, path, lines[error.link]) from error
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}, expected a network", path) from error
+
+
+def _read(path: Path, profile: str, assume: Assumptions) -> Draft:
+    if (path / ADJACENCY).is_file():
+        path /= ADJACENCY
+    content = _content(path)
+    try:
+        kind = path.suffix if path.suffix in _SUFFIXES else _kind(content)
+        if kind == ".gml":
+            return read_gml(content, path.stem, profile)
+        if kind == ".graph":
+            return read_graph(content, path.stem)
+        if kind == "sndlib":
+            return _sndlib(content).draft(path.stem, assume)
+        return read_prisma(path) if kind == "prisma" else read_graphml(content, path.stem, profile)
     except InputError as error:
-        raise type(error)(error.message, path) from error
+        raise InputError(error.message, error.path or path, error.line) from error
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}, expected a network", error.filename) from error
 
 
-def _names(document: _Document) -> list[str]:
-    labels = [document.value(node, "node", "label") for node in document.nodes.values()]
-    names = [label[0] for label in labels if label is not None]
-    return names if len(set(names)) == len(document.nodes) else list(document.nodes)
+def _kind(content: bytes) -> str:
+    """Tell the format by how the file begins."""
+    begin = content.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if begin.startswith(b"?") or (begin.startswith(b"<") and re.search(rb"<network[\s>]", content)):
+        return "sndlib"
+    if re.match(rb"NODES\s+[0-9]", begin):
+        return ".graph"
+    if re.match(rb"(#[^\n]*\s+|[A-Za-z]+ (\"[^\"]*\"|[0-9.]+)\s+)*graph\s*\[", begin):
+        return ".gml"
+    return "prisma" if re.match(rb"[01]\s+[01]\s", begin) else ".graphml"
 
 
-def _capacity(path: Path, document: _Document, edge: _Element, profile: str) -> float:
-    wanted = f"capacity_{profile}"
-    found = document.value(edge, "edge", wanted) or document.value(edge, "edge", "capacity")
-    if found is None:
-        known = _profiles(document.keys.values())
-        if known and profile not in known:
-            raise InputError(f"no capacities for profile {profile!r}, expected one of {', '.join(known)}", path)
-        raise InputError(f"edge without capacity, expected data {wanted!r} or 'capacity' in bit/s", path, edge.line)
-    capacity = _number(path, *found, "capacity in bit/s")
-    if not 0 < capacity < np.inf:
-        raise InputError(f"capacity is {found[0]}, expected a positive number of bit/s", path, found[1])
-    return capacity
+def _sndlib(content: bytes) -> Instance:
+    return read_xml(content) if content.lstrip()[:1] == b"<" else read_native(content)
 
 
-def _profiles(keys: Iterable[_Element]) -> list[str]:
-    names = (re.fullmatch("capacity_(.+)", key.attributes.get("attr.name", "")) for key in keys)
-    return sorted({name[1] for name in names if name})
+def _sndlib_demands(content: bytes, topology: Topology, path: Path, assume: Assumptions) -> list[DraftDemand]:
+    """Return the demands of an SNDlib network in the topology's numbers of nodes."""
+    draft = _sndlib(content).draft(path.stem, assume)
+    index = {name: node for node, name in enumerate(topology.nodes)}
+    names = usable_names(draft.names, [])
+    for demand in draft.demands or []:
+        for node in (demand.src, demand.dst):
+            if names[node] not in index:
+                raise InputError(f"demand of node {names[node]!r}, expected a node of {topology.name}")
+    for notice in draft.notices:
+        logger.warning("%s: %s", path, notice)
+    return [DraftDemand(index[names[d.src]], index[names[d.dst]], d.rate) for d in draft.demands or []]
 
 
-def _positions(path: Path, document: _Document) -> tuple[np.ndarray, bool]:
-    """(N, 2) float64 longitude and latitude, or x and y; and whether it is the former."""
-    for vertical, horizontal in _POSITION_KEYS:
-        positions = np.full((len(document.nodes), 2), np.nan)
-        for n, node in enumerate(document.nodes.values()):
-            for axis, name, limit in ((0, horizontal, 180.0), (1, vertical, 90.0)):
-                found = document.value(node, "node", name)
-                if found is None:
-                    continue
-                positions[n, axis] = _number(path, *found, name)
-                if vertical != "y" and not abs(positions[n, axis]) <= limit:
-                    raise InputError(f"{name} is {found[0]}, expected -{limit:g}..{limit:g} degrees", path, found[1])
-        if not np.isnan(positions).all():
-            return positions, vertical != "y"
-    return np.full((len(document.nodes), 2), np.nan), True
+if __name__ == "__main__":
+    from routing.formats_command import main
 
-
-def _number(path: Path, text: str, line: int, what: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InputError(f"{text!r} is not a number, expected the {what}", path, line) from error
+    sys.exit(main())

@@ -6,7 +6,8 @@ A file is one of
   source's name in a first column, and then in any order);
 - ``.csv`` with the header ``src,dst,bps``: one row per demand; pairs that do not occur have no demand;
 - ``.npy``: (N, N), nodes in the order of the topology;
-- ``.npz``: such an array, called `demand` or `traffic` if there are several.
+- ``.npz``: such an array, called `demand` or `traffic` if there are several;
+- ``.demands``: REPETITA's format, kbit/s (`routing.repetita`).
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def uniform(topology: Topology, seed: int) -> TrafficMatrix:
     `seed`, 0..2**64-1: the same seed and network give the same demands on every machine.
     """
     draw = _generator(seed, 0).random((topology.num_nodes, topology.num_nodes))
-    mean = _mean_demand(topology, _UNIFORM_LEVEL)
+    mean = mean_demand(topology, _UNIFORM_LEVEL)
     return _off_diagonal(mean * (1 + 10 * draw) / 6, mean, f"uniform:{seed}")
 
 
@@ -110,7 +111,7 @@ def gravity(topology: Topology, seed: int) -> TrafficMatrix:
     out, into = -np.log1p(-_generator(seed, 1).random((2, num_nodes)))
     product = out[:, None] * into[None, :]
     np.fill_diagonal(product, 0.0)
-    mean = _mean_demand(topology, _GRAVITY_LEVEL)
+    mean = mean_demand(topology, _GRAVITY_LEVEL)
     return _off_diagonal(product * (mean * num_nodes * (num_nodes - 1) / product.sum()), mean, f"gravity:{seed}")
 
 
@@ -127,8 +128,12 @@ def load_traffic(path: str | os.PathLike[str], topology: Topology) -> TrafficMat
             demand = _read_csv(content.decode("utf-8-sig"), topology)
         elif path.suffix in (".npy", ".npz"):
             demand = _read_npy(content if path.suffix == ".npy" else _member(content), topology)
+        elif path.suffix == ".demands":
+            from routing.repetita import demands_matrix  # which needs TrafficMatrix
+
+            demand = demands_matrix(content, topology.num_nodes)
         else:
-            raise InputError(f"{path.suffix or 'no suffix'}, expected a traffic matrix in .csv, .npy or .npz")
+            raise InputError(f"{path.suffix or 'no suffix'}, expected a traffic matrix in .csv, .npy or .npz, or .demands")
         return TrafficMatrix(demand, path.name)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}, expected a traffic matrix", path) from error
@@ -161,7 +166,7 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
 
 
-def _mean_demand(topology: Topology, level: float) -> float:
+def mean_demand(topology: Topology, level: float) -> float:
     """Mean demand in bit/s for which paths of fewest hops use `level` of all capacity on average."""
     # reached[n] are the nodes at most h hops from n; each pair not reached is another hop for it. Links have reverses.
     reached = np.eye(topology.num_nodes, dtype=bool)

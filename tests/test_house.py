@@ -49,7 +49,7 @@ CLOCK_AND_CHANCE = {"time", "random", "secrets", "uuid", "os.urandom", "numpy.ra
 MAX_LINES = 300
 # Which parts of pyproject a folder may count on; scripts/run installs no more than "emulation".
 PARTS = {
-    "routing": [],
+    "routing": ["baselines"],  # topohub, and that only for a network of such a name
     "policy": [],
     "baselines": ["baselines"],
     "agent": [],
