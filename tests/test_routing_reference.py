@@ -1,7 +1,7 @@
-"""The kernels against the numbers that the authors of paper 003 (and DEFO's run for it) left behind, where they are at hand.
+"""The kernels against the numbers that the authors of paper 003 (and DEFO's run for it) left behind.
 
-The data set is not part of the project. Without it these tests are skipped, loudly; `test_routing_state` compares the same
-kernels with networkx on random networks.
+The data set is not part of the project. Where it is not at hand these tests are skipped, loudly; `test_routing_state`
+compares the same kernels with networkx on random networks.
 """
 
 from __future__ import annotations
