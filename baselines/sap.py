@@ -92,8 +92,8 @@ def k_shortest(source: int, target: int, out_ptr: Int32, dst: Int32, paths: Int3
     """Write the K shortest loop-free paths into `paths` (K, N), their numbers of nodes into `lengths` (K,).
 
     Returns how many there are, at most K. J. Yen, "Finding the K shortest loopless paths in a network", Management
-    Science 17(11), 1971, with E. Lawler's remark of 1972 that a path found as a detour need not be left before the point
-    where the detour began.
+    Science 17(11), 1971, with E. Lawler's remark of 1972 that a path found as a detour need not be left before
+    the point where the detour began.
     """
     wanted, nodes = paths.shape
     found = np.empty((wanted * nodes + 1, nodes), dtype=np.int32)
@@ -224,8 +224,8 @@ def sap(
     chosen = np.zeros((len(source), topology.num_nodes), dtype=np.int32)
     lengths = np.zeros(len(source), dtype=np.int32)
     _allocate(
-        paths, most_room, source, target, volume, np.array(topology.out_ptr), np.array(topology.dst), np.array(topology.capacity),
-        load, chosen, lengths,
+        paths, most_room, source, target, volume,
+        np.array(topology.out_ptr), np.array(topology.dst), np.array(topology.capacity), load, chosen, lengths,
     )  # fmt: skip
     mlu = float((load / topology.capacity).max())
     trace.record(mlu)
