@@ -2,7 +2,7 @@
 
 Router-level networks are neither lattices nor random graphs: most routers have two to four links, a few have many, and
 links are short because length costs money. So nodes get random places in a square and join one after the other, each
-linked to an earlier one that is drawn with a probability proportional to (degree + 1) / (squared distance + s): the
+linked to an earlier one that is drawn with a probability proportional to (degree + 1) / (squared distance + s)**2: the
 preference for the well connected of A.-L. Barabasi, R. Albert, "Emergence of scaling in random networks", Science 286,
 1999, weighed against distance (A. Fabrikant et al., "Heuristically optimized trade-offs", ICALP 2002). The other
 links are drawn alike, three in four of them from a node that has only one so far, as operators want no node to hang on
@@ -31,7 +31,7 @@ from routing.traffic import TrafficMatrix, mean_demand
 PRESETS = {"synth100": (100, 360, 0), "synth500": (500, 1750, 0), "synth1000": (1000, 3200, 0)}
 MAX_NODES = 5000
 _SIDE = 1 << 16  # of the square
-_LEVEL = 0.1
+_LEVEL = 0.06
 _GIGA = 10**9
 _WORDS = 1 << 12  # random words drawn at a time
 
@@ -123,8 +123,9 @@ def _edges(places: NDArray[np.int64], count: int, words: Iterator[int]) -> list[
     def connect(node: int, candidates: int) -> bool:
         """Link `node` to one of the first `candidates` nodes; False if it has links to all of them."""
         distance = np.square(places[:candidates] - places[node]).sum(axis=1)
-        # At most 2**13 * 2**24 each, so sums fit 64 bits.
-        weight = (degree[:candidates] + 1) * ((near << 24) // (distance + near))
+        # 1..2**16 for every place and size, so products and their sum fit 64 bits.
+        close = (near << 16) // (distance + near)
+        weight = (degree[:candidates] + 1) * close * close
         weight[linked[node, :candidates]] = 0
         bounds = np.cumsum(weight)
         if not bounds[-1]:

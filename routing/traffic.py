@@ -133,7 +133,8 @@ def load_traffic(path: str | os.PathLike[str], topology: Topology) -> TrafficMat
 
             demand = demands_matrix(content, topology.num_nodes)
         else:
-            raise InputError(f"{path.suffix or 'no suffix'}, expected a traffic matrix in .csv, .npy or .npz, or .demands")
+            known = ".csv, .npy or .npz, or REPETITA's .demands"
+            raise InputError(f"{path.suffix or 'no suffix'}, expected a traffic matrix in {known}")
         return TrafficMatrix(demand, path.name)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}, expected a traffic matrix", path) from error

@@ -262,7 +262,8 @@ def test_unknown_names_suggest_near_ones() -> None:
     with pytest.raises(InputError) as error:
         load_topology("gbm")
     assert str(error.value) == (
-        "unknown topology 'gbm'; did you mean gbn? (known: gbn, geant2, nsfnet, or a GraphML file)"
+        "unknown topology 'gbm'; did you mean gbn? (known: gbn, geant2, nsfnet, synth100, synth1000, synth500, "
+        "synth:NODES:LINKS, topohub:GROUP/NAME, or a file)"
     )
     with pytest.raises(InputError, match="did you mean nsfnet"):
         load_topology("NSFNet")
