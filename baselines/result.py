@@ -121,6 +121,15 @@ class Trace:
             self._entries.append((self.seconds, mlu))
         return better
 
+    def used(self, budget: Budget, steps: int) -> float:
+        """Return the share of the budget that is used up, 0..1, of that limit that ends it first."""
+        shares = [0.0]
+        if budget.seconds is not None:
+            shares.append(self.seconds / budget.seconds if budget.seconds > 0 else 1.0)
+        if budget.steps is not None:
+            shares.append(steps / budget.steps if budget.steps > 0 else 1.0)
+        return min(max(shares), 1.0)
+
     def exhausted(self, budget: Budget, steps: int) -> bool:
         """Return whether the call has used up its time or its steps."""
         return (budget.seconds is not None and self.seconds >= budget.seconds) or (
