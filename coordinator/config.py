@@ -89,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--topology",
         required=True,
         metavar="NAME|FILE",
-        help="nsfnet, gbn, geant2 or a GraphML file, the agents' own",
+        help="nsfnet, gbn, geant2 or a file (docs/formats.md), the agents' own",
     )
     add(
         "--profile",

@@ -20,7 +20,7 @@ from routing.topology import Topology
 from routing.traffic import TrafficMatrix, gravity, load_traffic, uniform
 
 _MODELS = {"uniform": uniform, "gravity": gravity}
-_SUFFIXES = (".csv", ".npy", ".npz")
+_SUFFIXES = (".csv", ".npy", ".npz", ".demands")
 _LONGEST_NAME = 64  # `agent.control.Name`
 
 

@@ -21,7 +21,7 @@ class Options:
 
     Attributes
     ----------
-    topology : a shipped topology's name, or a GraphML file
+    topology : a name, or a file in one of the formats that `routing.formats` reads
     profile : whose capacities, ``uniform`` or ``gravity``
     traffic : ``uniform``, ``gravity`` or a file
     load : predicted MLU under the live costs, to which the matrix is scaled; 0 leaves it as it is
@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str]) -> Options:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("topology", nargs="?", default=None, help="nsfnet, gbn, geant2, or a GraphML file")
+    add("topology", nargs="?", default=None, help="nsfnet, gbn, geant2, synth:N:L, or a file (docs/formats.md)")
     network = parser.add_argument_group("network and traffic")
     add = network.add_argument
     add("--profile", metavar="NAME", help="which capacities of the topology (default: as the traffic, else uniform)")
