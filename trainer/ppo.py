@@ -210,15 +210,15 @@ def train(args: Args) -> None:
     started, best = time.monotonic(), (float("inf"), float("inf"))
     args.out.mkdir(parents=True, exist_ok=True)
     with RunLog(args.out, args) as log:
-        while trainer.iteration < args.iterations:
-            minutes = (time.monotonic() - started) / 60
-            if args.minutes is not None and minutes >= args.minutes:
-                break
-            by_clock = minutes / args.minutes if args.minutes is not None else 0.0
-            trainer.set_learning_rate(max(trainer.iteration / args.iterations, by_clock))
+        done = 0.0
+        while done < 1:
+            trainer.set_learning_rate(done)
             metrics = trainer.iterate()
             log.advance(trainer.iteration)
-            if trainer.iteration % args.validate_every == 0 or trainer.iteration == args.iterations:
+            done = trainer.iteration / args.iterations
+            if args.minutes is not None:
+                done = max(done, (time.monotonic() - started) / 60 / args.minutes)
+            if trainer.iteration % args.validate_every == 0 or done >= 1:
                 one, several = validation.ratios(
                     trainer.agent, copies=args.validation_copies, temperature=args.temperature
                 )
