@@ -26,6 +26,7 @@ class Neighbour:
     ----------
     overhead : what was sent to it
     early : its last frames of an episode that is still to come here
+    trip_s : round trip when the session began, in seconds, or less if both asked for it at once
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class Neighbour:
         self._outbox = outbox
         self._hello_s = hello_s
         self._dead_s = dead_s
+        self.trip_s = 0.0
         self._speak_at = now
         self._heard_at = now
+        self._asked_at = now
 
     def receive(self, data: bytes, now: float) -> tuple[Frame | None, bool]:
         """Take a datagram; return the frame to act on, if any, and whether a session has just begun."""
@@ -57,11 +60,13 @@ class Neighbour:
             frame, answer = self.session.open(data)
         except MalformedFrame:
             return None, False
-        if answer is not None:
-            self._send(answer, "control", again=False)
         began = self.session.begun != begun
         if began:
             self._speak_at = now + self._hello_s
+            self.trip_s = now - self._asked_at
+        if answer is not None:
+            self._send(answer, "control", again=False)
+            self._asked_at = now
         if began or frame is not None:  # an Init alone may be an old one
             self._heard_at = now
         return (None if isinstance(frame, Hello) else frame), began
@@ -88,6 +93,7 @@ class Neighbour:
                 self.send(Hello(), "control", again=False, now=now)
             else:
                 self._send(self.session.init(), "control", again=False)
+                self._asked_at = now
                 self._speak_at = now + self._hello_s
         return silent_s
 

@@ -85,6 +85,7 @@ class AgentProgram:
         self._before: dict[int, Overhead] = {}
         self._costs: asyncio.Queue[SetCosts] = asyncio.Queue()
         self._status: Status | None = None
+        self._idle = asyncio.Event()
 
     def _make_ospf(self) -> Ospf:
         config, topology = self._config, self._topology
@@ -124,6 +125,12 @@ class AgentProgram:
                 self._after_call()
 
     async def _start(self, message: Start) -> None:
+        if self._protocol.running:
+            self._protocol.abort(f"episode {message.episode} supersedes it", self._loop.time())
+            self._after_call()
+        while self._protocol.running:  # it sets or restores costs; a new episode begins with what is live then
+            self._idle.clear()
+            await self._idle.wait()
         self._before = self._protocol.overhead()
         try:
             order = Order.from_message(message, self._topology, self._checkpoint.hash)
@@ -171,6 +178,7 @@ class AgentProgram:
                 self._costs.put_nowait(event)
             elif isinstance(event, EpisodeEnded):
                 logger.info("[%s ep=%d] %s %s", name, event.episode, event.status, event.reason)
+                self._idle.set()
                 self._link.publish(self._result(event))
             elif isinstance(event, NeighborSilent):
                 logger.warning("[%s] %s is silent for %.1f s", name, event.router, event.for_s)

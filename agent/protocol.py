@@ -25,7 +25,8 @@ from agent.neighbour import Neighbour
 from agent.order import Order
 from agent.overhead import Overhead, purpose_of
 from agent.patience import Patience
-from agent.run import EpisodeRun, Phase
+from agent.phase import Phase
+from agent.run import EpisodeRun
 from agent.session import Session
 from agent.tree import spanning_tree
 from policy.mpnn import Network
@@ -94,7 +95,8 @@ class AgentProtocol:
         self._ended = True  # whether the end of `_run` has been told
         self._trace: list[StepDone] = []
         self._began_at = self._prepared_at = self._moved_at = now
-        self._moves = 0
+        self._moves = self._step = 0
+        self._round_trips = 0  # that the present wait contains for sure
         self._repeat_at = now
         self._patience = Patience(self.timing.repeat_first_s, self.timing.repeat_min_s, self.timing.repeat_max_s)
         self._hops = 1  # to what the episode waits for: a neighbour, or up and down the tree
@@ -155,9 +157,14 @@ class AgentProtocol:
             self._dispatch(neighbour, frame, now)
 
     def start_episode(self, order: Order, live: NDArray[np.int64], now: float) -> None:
-        """Run an episode; one that still runs is aborted. `live` is (L,) int64, the weights in OSPF now."""
+        """Run an episode; one that still runs is aborted. `live` is (L,) int64, the weights in OSPF now.
+
+        Raises ValueError while an episode commits or restores costs: `abort` it and wait for its end.
+        """
         if self.running:
             self.abort(f"episode {order.episode} supersedes it", now)
+        if self.running:
+            raise ValueError(f"episode {self.running} has costs to set or to restore")
         self._run = run = EpisodeRun(order, self.topology, self._network, self._tree, self.router, live)
         self._ended = False
         self._trace = []
@@ -186,7 +193,7 @@ class AgentProtocol:
 
     def get_timer(self) -> float:
         """Return when `handle_timer` is due."""
-        if self._run is None or self._ended:
+        if self._run is None or self._ended or self._run.phase is Phase.UNDOING:
             return self._neighbours_due
         return min(self._neighbours_due, self._repeat_at, self._moved_at + self._stall_s(self._run))
 
@@ -199,13 +206,11 @@ class AgentProtocol:
                 self.abort(f"{neighbour.name} was silent for {silent_s:.1f} s", now)
         self._neighbours_due = min(neighbour.due() for neighbour in self._neighbours.values())
         run = self._run
-        if run is not None and self.running:
+        if run is not None and self.running and run.phase is not Phase.UNDOING:
             if now >= self._moved_at + self._stall_s(run):
                 waiting = ", ".join(run.waiting_for()) or "OSPF"
-                run.abort(
-                    f"{self.topology.nodes[self.router]} waited {self._stall_s(run):g} s for {waiting} "
-                    f"({run.phase.value})"
-                )
+                name, stall_s = self.topology.nodes[self.router], self._stall_s(run)
+                run.abort(f"{name} waited {stall_s:g} s for {waiting} ({run.phase.value})", anyway=True)
             elif now >= self._repeat_at:
                 run.repeat()
                 self._patience.double()
@@ -260,10 +265,19 @@ class AgentProtocol:
 
     def _wait_again(self, run: EpisodeRun, now: float) -> None:
         """Something was completed: learn how long it took, and wait for the next."""
-        if self._began_at != now:
+        if self._began_at == now:
+            self._patience.expect(max(neighbour.trip_s for neighbour in self._neighbours.values()))
+        else:
             self._patience.learn(now - self._moved_at, self._hops)
+            if self._round_trips:
+                self._patience.bound(now - self._moved_at, self._round_trips)
         self._moved_at = now
         self._hops = 1 if run.phase is Phase.EXCHANGING else self._tree.depth
+        # What ends a round may have been on its way before it began. But the outcome of a pass goes through the root
+        # and back, and what follows it needs the root's neighbours to hear of it.
+        level = 0 if run.phase is Phase.EXCHANGING else self._tree.level(self.router)
+        self._round_trips = int(run.state.step != self._step) if self.is_root else level
+        self._step = run.state.step
         self._repeat_at = now + self._patience.limit_s(self._hops)
 
     def _ending(self, run: EpisodeRun, now: float) -> EpisodeEnded:

@@ -1,14 +1,8 @@
 """One episode on one router: Algorithm 1 of paper 003, driven by its neighbours' frames.
 
-::
-
-    EXCHANGING --K rounds--> SHARING --tree pass--> EXCHANGING ... after T steps --> PREPARING
-    PREPARING --tree pass--> ENDED (kept or aborted), or COMMITTING
-    COMMITTING --own costs set, tree pass--> ENDED (committed), or UNDOING --costs restored--> ENDED (aborted)
-    any --fault--> ENDED (aborted); a fault while COMMITTING goes through UNDOING
-
-Tree pass number t belongs to step t, pass T is PREPARE and pass T+1 COMMIT. All frames of step t carry the digest as
-it was when the step began; a neighbour with another one has decided differently, and the episode is aborted.
+For its states see `agent.phase`. Tree pass number t belongs to step t, pass T is PREPARE and pass T+1 COMMIT. All
+frames of step t carry the digest as it was when the step began; a neighbour with another one has decided differently,
+and the episode is aborted.
 
 No clock and no socket here: the caller feeds frames and flushes `outbox` and `events`. `moves` counts what has been
 completed, so the caller can tell waiting from progress.
@@ -18,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +23,7 @@ from agent.digests import StepDigests
 from agent.events import Event, SetCosts, StepDone
 from agent.messages import Abort, Down, Frame, MalformedFrame, State, Up
 from agent.order import Order
+from agent.phase import Phase
 from agent.rounds import Rounds
 from agent.tree import Tree, TreePass
 from policy.episode import Episode
@@ -39,17 +33,6 @@ from routing.state import RoutingState
 from routing.topology import Topology
 
 _HALF = np.dtype("<f2")
-
-
-class Phase(Enum):
-    """Where the episode stands."""
-
-    EXCHANGING = "exchanging hidden states"
-    SHARING = "sharing candidates"
-    PREPARING = "agreeing on the result"
-    COMMITTING = "setting costs"
-    UNDOING = "restoring costs"
-    ENDED = "ended"
 
 
 class EpisodeRun:
@@ -95,6 +78,7 @@ class EpisodeRun:
         self._hidden: NDArray[np.float32] = self._features
         self._round = 0
         self._draw = Draw(order.seed, 0, order.increments)
+        self._unanswered = 0  # `SetCosts` events
 
     def begin(self) -> None:
         """Take the first step."""
@@ -104,10 +88,10 @@ class EpisodeRun:
     def receive(self, neighbour: int, frame: Frame) -> None:
         """Act on a frame of this episode from a neighbour; raise `MalformedFrame` for one that makes no sense."""
         if isinstance(frame, Abort):
-            self.abort(frame.reason)
+            self.abort(frame.reason, anyway=True)
         elif self.phase is Phase.ENDED and self.status == "aborted":
             if getattr(frame, "want", False):
-                self.outbox.append((neighbour, Abort(self.order.episode, self.reason), True))
+                self.outbox.append((neighbour, Abort.because(self.order.episode, self.reason), True))
         elif isinstance(frame, State):
             self._receive_state(neighbour, frame)
         elif isinstance(frame, Up):
@@ -131,7 +115,10 @@ class EpisodeRun:
         return [self.topology.nodes[router] for router in routers]
 
     def costs_set(self, problem: str, changed: int) -> None:
-        """Tell that the costs of the last `SetCosts` are in the LSDB, or what the problem is."""
+        """Tell that the costs of the oldest unanswered `SetCosts` are in the LSDB, or what the problem is."""
+        self._unanswered -= 1
+        if self._unanswered:
+            return  # costs that are to be restored: the answer to that is still to come
         if self.phase is Phase.UNDOING:
             if problem:
                 self.reason = f"{self.reason}; not restored: {problem}"
@@ -141,11 +128,13 @@ class EpisodeRun:
             self._guarded(lambda: self._pass.begin(encode(Applied(1, changed, problem[:300])), merge_applied))
             self._guarded(self._advance)
 
-    def abort(self, reason: str) -> None:
-        """End the episode with OSPF as it was; tell the neighbours."""
-        if self.phase in (Phase.ENDED, Phase.UNDOING):
+    def abort(self, reason: str, *, anyway: bool = False) -> None:
+        """End the episode with OSPF as it was; tell the neighbours. Late in a commit only if `anyway`."""
+        promised = self.phase is Phase.COMMITTING and self._pass.spoken
+        if self.phase in (Phase.ENDED, Phase.UNDOING) or (promised and not anyway):
             return
-        self.outbox.extend((neighbour, Abort(self.order.episode, reason[:400]), False) for neighbour in self.neighbours)
+        message = Abort.because(self.order.episode, reason)
+        self.outbox.extend((neighbour, message, False) for neighbour in self.neighbours)
         if self.phase is Phase.COMMITTING:
             self._undo(reason)
         else:
@@ -253,6 +242,7 @@ class EpisodeRun:
         self._set_costs(self.live, undo=True)
 
     def _set_costs(self, weights: NDArray[np.int64], *, undo: bool) -> None:
+        self._unanswered += 1
         costs = {int(link): int(weights[link]) for link in self.links}
         self.events.append(SetCosts(self.order.episode, costs, weights.copy(), undo))
 

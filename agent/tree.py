@@ -27,6 +27,10 @@ class Tree:
     parent: tuple[int, ...]
     depth: int
 
+    def level(self, router: int) -> int:
+        """Hops from a router to the root."""
+        return 0 if router == self.root else 1 + self.level(self.parent[router])
+
     def children(self, router: int) -> list[int]:
         """Children of a router, ascending."""
         return [child for child, parent in enumerate(self.parent) if parent == router]
@@ -169,6 +173,11 @@ class TreePass:
         """Ask the parent for the outcome again (the caller's timer ran out)."""
         if self.waiting and self.parent >= 0 and self._sent_up is not None:
             self.outbox.append(Passing(self.parent, True, self.number, self._sent_up, want=True, again=True))
+
+    @property
+    def spoken(self) -> bool:
+        """Whether this router has said what its subtree has to say in the pass under way."""
+        return self.waiting and self._sent_up is not None
 
     def missing(self) -> list[int]:
         """Routers that this one waits for: children that have not spoken, else the parent."""
