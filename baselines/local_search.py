@@ -13,8 +13,6 @@ roots only, so with a budget of steps the same seed gives the same weights on ev
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -134,8 +132,9 @@ class _Search:
         self.utilization = np.zeros(self.links + 1)
         self.best = np.array([state.mlu])
         self.best_weights = state.weights.copy()
-        self.arrays: tuple[Any, ...] = (
-            *(np.array(getattr(topology, name)) for name in ("out_ptr", "src", "dst", "in_ptr", "in_links")),
+        self.arrays = (
+            np.array(topology.out_ptr), np.array(topology.src), np.array(topology.dst),
+            np.array(topology.in_ptr), np.array(topology.in_links),
             state.weights, state.destinations, state.distance, state.flow, state.load, state.ecmp,
             np.zeros((4, nodes), dtype=np.int32), np.zeros(nodes, dtype=np.int64), np.zeros(nodes, dtype=np.int8),
             np.zeros(self.links + nodes + 1, dtype=np.int64),

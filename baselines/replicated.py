@@ -30,7 +30,7 @@ _TRIAL_STEPS = 1000
 def agreed_steps(
     topology: Topology, traffic: TrafficMatrix, weights: ArrayLike, seconds: float, *, ecmp: bool = True
 ) -> int:
-    """Return how many steps this machine takes in `seconds`: measured, so it is for one to decide and all to be told."""
+    """Return how many steps this machine takes in `seconds`; it is measured, so one decides and tells all."""
     trial = local_search(topology, traffic, weights, Budget(steps=_TRIAL_STEPS), ecmp=ecmp)
     return max(1, int(seconds / trial.seconds * _TRIAL_STEPS))
 
