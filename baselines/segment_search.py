@@ -221,6 +221,9 @@ def search(
         if count[hot] == 0:
             continue
         demand = int(member[hot, below(chance, count[hot])])
+        other = int(member[hot, below(chance, count[hot])])
+        if volume[other] > volume[demand]:  # the larger of two: that is where the MLU is made
+            demand = other
         begin, end, amount = int(source[demand]), int(target[demand]), volume[demand]
         old_first, old_second = int(middle[demand, 0]), int(middle[demand, 1])
         freed, taken = _put(
