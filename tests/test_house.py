@@ -56,7 +56,7 @@ PARTS = {
     "coordinator": [],
     "trainer": ["train"],
     "emulation": ["emulation"],
-    "experiments": ["baselines", "emulation", "train"],
+    "experiments": ["baselines", "emulation", "experiments", "train"],
 }
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
