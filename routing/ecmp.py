@@ -28,18 +28,25 @@ Float64 = NDArray[np.float64]
 FAR = np.int32(2**31 - 1)
 
 
-@njit("i8(i4, i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i4[::1], i8[::1])")
+@njit("i8(i4, i4[::1], i4[::1], i4[::1], i4[::1], b1, i4[::1], i4[::1], i4[::1], i4[::1], i8[::1])")
 def _distances(
     destination: int,
-    src: Int32,
     in_ptr: Int32,
     in_links: Int32,
-    weights: Int64,
+    in_tails: Int32,
+    in_weights: Int32,
+    ecmp: bool,
     distance: Int32,
     order: Int32,
+    hops: Int32,
+    hop: Int32,
     heap: Int64,
 ) -> int:
-    """Fill one row of distances (Dijkstra on reversed links) and `order`, nodes from near to far; return how many."""
+    """Fill one row of distances and `order`, the nodes from near to far, by Dijkstra on the reversed links.
+
+    On the way it counts each node's next hops in `hops` (1 without `ecmp`); `hop` is one, the first without `ecmp`.
+    Returns how many nodes were reached.
+    """
     distance[:] = FAR
     distance[destination] = 0
     heap[0] = destination
@@ -55,46 +62,35 @@ def _distances(
         order[settled] = node
         settled += 1
         for i in range(in_ptr[node], in_ptr[node + 1]):
-            link = in_links[i]
-            tail = src[link]
-            candidate = at + weights[link]
+            tail = in_tails[i]
+            candidate = at + in_weights[i]
             if candidate < distance[tail]:
                 distance[tail] = candidate
+                hops[tail] = 1
+                hop[tail] = in_links[i]
                 push(heap, size, (candidate << NODE_BITS) | tail)
                 size += 1
+            elif candidate == distance[tail]:
+                if ecmp:
+                    hops[tail] += 1
+                else:
+                    hop[tail] = min(hop[tail], in_links[i])
     return settled
 
 
-@njit("void(i8, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1)", inline=True)
+@njit("void(i8, i4, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1])", inline=True)
 def _split(
-    node: int,
-    out_ptr: Int32,
-    dst: Int32,
-    weights: Int64,
-    distance: Int32,
-    flow: Int64,
-    load: Int64,
-    ecmp: bool,
+    node: int, hops: int, out_ptr: Int32, dst: Int32, weights: Int64, distance: Int32, flow: Int64, load: Int64
 ) -> None:
     """Split a node's traffic over its next hops: add it to the loads and to the next hops' flows."""
     amount = flow[node]
-    if amount == 0:
-        return
     at = distance[node]
-    hops = 1
-    if ecmp:
-        hops = 0
-        for link in range(out_ptr[node], out_ptr[node + 1]):
-            if weights[link] + distance[dst[link]] == at:
-                hops += 1
     share = amount // hops
     rest = amount - share * hops
     for link in range(out_ptr[node], out_ptr[node + 1]):
         if weights[link] + distance[dst[link]] == at:
-            part = share
-            if rest > 0:
-                part += 1
-                rest -= 1
+            part = share + (rest > 0)
+            rest -= 1
             load[link] += part
             flow[dst[link]] += part
             hops -= 1
@@ -103,35 +99,8 @@ def _split(
 
 
 @njit(
-    "void(i4, i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, "
-    "i4[::1], i8[::1])"
-)
-def _evaluate_row(
-    destination: int,
-    out_ptr: Int32,
-    src: Int32,
-    dst: Int32,
-    in_ptr: Int32,
-    in_links: Int32,
-    weights: Int64,
-    demand: Int64,
-    distance: Int32,
-    flow: Int64,
-    load: Int64,
-    ecmp: bool,
-    order: Int32,
-    heap: Int64,
-) -> None:
-    """Compute one row from nothing and add its traffic to `load`."""
-    settled = _distances(destination, src, in_ptr, in_links, weights, distance, order, heap)
-    flow[:] = demand
-    for position in range(settled - 1, 0, -1):  # order[0] is the destination
-        _split(order[position], out_ptr, dst, weights, distance, flow, load, ecmp)
-
-
-@njit(
     "void(i4[::1], i4[::1], i4[::1], i4[::1], i4[::1], i8[::1], i4[::1], i8[:,::1], i4[:,::1], i8[:,::1], i8[::1], "
-    "b1, i4[::1], i8[::1])"
+    "b1, i4[:,::1], i8[::1])"
 )
 def evaluate(
     out_ptr: Int32,
@@ -141,18 +110,33 @@ def evaluate(
     in_links: Int32,
     weights: Int64,
     destinations: Int32,
-    demand: Int64,
-    distance: Int32,
-    flow: Int64,
+    demands: Int64,
+    distances: Int32,
+    flows: Int64,
     load: Int64,
     ecmp: bool,
-    order: Int32,
+    scratch: Int32,
     heap: Int64,
 ) -> None:
-    """Compute distances, flows and loads from nothing."""
+    """Compute distances, flows and loads from nothing; `scratch` is (3 or more, N)."""
+    order, hops, hop = scratch[0], scratch[1], scratch[2]
+    # Copied in the order in which Dijkstra reads them, and half as wide: fewer cache misses in each row.
+    in_tails = np.empty_like(in_links)
+    in_weights = np.empty_like(in_links)
+    for i in range(in_links.shape[0]):
+        in_tails[i] = src[in_links[i]]
+        in_weights[i] = weights[in_links[i]]
     load[:] = 0
     for row in range(destinations.shape[0]):
-        _evaluate_row(
-            destinations[row], out_ptr, src, dst, in_ptr, in_links, weights,
-            demand[row], distance[row], flow[row], load, ecmp, order, heap,
-        )  # fmt: skip
+        distance, flow = distances[row], flows[row]
+        settled = _distances(
+            destinations[row], in_ptr, in_links, in_tails, in_weights, ecmp, distance, order, hops, hop, heap
+        )
+        flow[:] = demands[row]
+        for position in range(settled - 1, 0, -1):  # order[0] is the destination
+            node = order[position]
+            if hops[node] == 1:  # most nodes: nothing to look for, nothing to divide
+                load[hop[node]] += flow[node]
+                flow[dst[hop[node]]] += flow[node]
+            else:
+                _split(node, hops[node], out_ptr, dst, weights, distance, flow, load)

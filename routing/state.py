@@ -91,7 +91,6 @@ class RoutingState:
         n = t.num_nodes
         # The kernels' signatures say writable arrays; a topology's are read-only.
         self._graph = (np.array(t.out_ptr), np.array(t.src), np.array(t.dst), np.array(t.in_ptr), np.array(t.in_links))
-        self._order = np.zeros(n, dtype=np.int32)
         self._heap = np.zeros(t.num_links + n + 1, dtype=np.int64)
         # nodes, surplus, mark: see `routing.change`
         self._node_scratch = (np.zeros((4, n), dtype=np.int32), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int8))
@@ -100,7 +99,7 @@ class RoutingState:
         """Compute everything from the weights, from nothing."""
         kernels.evaluate(
             *self._graph, self.weights, self.destinations, self.demand, self.distance, self.flow, self.load, self.ecmp,
-            self._order, self._heap,
+            self._node_scratch[0], self._heap,
         )  # fmt: skip
 
     def set_weight(self, link: int, weight: int) -> None:
