@@ -59,7 +59,7 @@ METHODS = {
     "defo": Entry("baselines.defo:defo", "constraint programming over two middlepoints", "s", timed=True),
     "sap": Entry("baselines.sap:sap", "shortest available path (paper 002)"),
     "annealing": Entry("baselines.annealing:annealing", "annealing over one middlepoint (paper 002)", "s", timed=True),
-    "replicated": Entry("baselines.replicated:replicated", "local_search in every router, no messages", "s", timed=True),
+    "replicated": Entry("baselines.replicated:replicated", "local_search in every router", "s", timed=True),
     "policy": Entry("experiments.quality_policy:policy", "learned policy, best of B episodes", "BTs@"),
     "stored_defo": Entry("experiments.quality_instances:stored_defo", "DEFO's answers in the data set", stored=True),
     "optimum": Entry("baselines.optimum:optimum", "multicommodity flow: the bound", bound=True),
