@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from routing.distances import MOVED, QUEUED, TOUCHED, Int8, lengthen, shorten, tight_links
+from routing.distances import CARRIED, MOVED, QUEUED, TOUCHED, Int8, lengthen, shorten, tight_links
 from routing.ecmp import Int32, Int64
 from routing.heap import NODE_BITS, NODE_MASK, pop, push
 from routing.jit import njit
@@ -52,31 +52,45 @@ def _reroute(
 
     `surplus` is the change of a node's inflow so far.
     """
+    logging = undo_at.shape[0] > 0
     size = 0
     for i in range(count):
         node = touched[i]
-        mark[node] |= QUEUED
-        push(heap, size, ((-np.int64(distance[node])) << NODE_BITS) | node)
-        size += 1
-    for i in range(count):
-        node = touched[i]
         amount = flow[node]
+        other = False
+        was = np.int64(before[node]) if mark[node] & MOVED else np.int64(distance[node])
+        at = np.int64(distance[node])
+        hops = 0
+        for out in range(out_ptr[node], out_ptr[node] if mark[node] & CARRIED else out_ptr[node + 1]):
+            head = dst[out]
+            tight = weights[out] + distance[head] == at
+            length = old_weight if out == link else weights[out]
+            tight_before = length + (before[head] if mark[head] & MOVED else distance[head]) == was
+            hops += tight_before
+            other |= tight != tight_before
+        if not other:
+            # A moved node that sends where it sent before: its traffic stays, unless more or less comes in.
+            mark[node] &= ~TOUCHED
+            if logging and mark[node] & MOVED:
+                undo_at[written] = place + node
+                undo_distance[written] = before[node]
+                undo_flow[written] = amount
+                written += 1
+            continue
+        if mark[node] & QUEUED == 0:
+            mark[node] |= QUEUED
+            push(heap, size, ((-at) << NODE_BITS) | node)
+            size += 1
         if amount == 0:
             continue
-        at = np.int64(before[node]) if mark[node] & MOVED else np.int64(distance[node])
-        hops = 0
-        for out in range(out_ptr[node], out_ptr[node + 1]):
-            head = dst[out]
-            beyond = before[head] if mark[head] & MOVED else distance[head]
-            hops += (old_weight if out == link else weights[out]) + beyond == at
         if not ecmp:
             hops = 1
         share = amount // hops if hops > 1 else amount
         rest = amount - share * hops
         for out in range(out_ptr[node], out_ptr[node + 1]):
             head = dst[out]
-            beyond = before[head] if mark[head] & MOVED else distance[head]
-            if (old_weight if out == link else weights[out]) + beyond != at:
+            length = old_weight if out == link else weights[out]
+            if length + (before[head] if mark[head] & MOVED else distance[head]) != was:
                 continue
             part = share + (rest > 0)
             rest -= 1
@@ -90,7 +104,6 @@ def _reroute(
             hops -= 1
             if hops == 0:
                 break
-    logging = undo_at.shape[0] > 0
     while size > 0:
         node = int(pop(heap, size) & NODE_MASK)
         size -= 1
@@ -98,7 +111,7 @@ def _reroute(
         flow_after = flow_before + surplus[node]
         surplus[node] = 0
         marked = mark[node]
-        if logging:
+        if logging and (marked & TOUCHED or not marked & MOVED):  # else it was written down above
             undo_at[written] = place + node
             undo_distance[written] = before[node] if marked & MOVED else distance[node]
             undo_flow[written] = flow_before
@@ -106,7 +119,7 @@ def _reroute(
         if marked & TOUCHED:
             flow_before = 0  # all of it was taken back above
         else:
-            mark[node] = 0
+            mark[node] &= ~QUEUED
         flow[node] = flow_after
         if flow_before == flow_after:
             continue

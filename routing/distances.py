@@ -19,7 +19,8 @@ from routing.jit import njit
 
 Int8 = NDArray[np.int8]
 
-TOUCHED, MOVED, QUEUED = 1, 2, 4  # marks: next hops change; distance changes (old one in `before`); waits its turn
+# Marks: next hops may change; distance changes (old one in `before`); waits its turn; moved, and all next hops with it
+TOUCHED, MOVED, QUEUED, CARRIED = 1, 2, 4, 8
 
 
 @njit("i8(i4, i4[::1], i4[::1], i8[::1], i4[::1])", inline=True)
@@ -55,8 +56,10 @@ def lengthen(
 ) -> int:
     """Make the tight `link` longer in one row; `weights` holds its old weight before and its new one afterwards.
 
-    Returns how many nodes' next hops change; they are in `touched`. `left` counts the next hops that one keeps.
+    Returns how many nodes' next hops or distances change; they are in `touched`. `left` counts the next hops that one
+    keeps. By one: a node moves with all its next hops, and what is new could only be a link that was longer by one.
     """
+    by_one = weight == weights[link] + 1
     tail = src[link]
     touched[0] = tail
     count = 1
@@ -71,10 +74,14 @@ def lengthen(
     while done < raised:
         node = queue[done]
         done += 1
-        for i in range(in_ptr[node], in_ptr[node + 1]):
-            inward = in_links[i]
-            tail = src[inward]
-            if weights[inward] + distance[node] != distance[tail]:
+        at = distance[node]
+        carried = by_one
+        # Every link has its reverse, so the i-th link out of a node and the i-th into it join the same two nodes.
+        for out in range(out_ptr[node], out_ptr[node + 1]):
+            tail = dst[out]
+            away = distance[tail]
+            if weights[in_links[out]] + at != away:
+                carried &= weights[out] + away != at + 1
                 continue
             if mark[tail] == 0:
                 mark[tail] = TOUCHED
@@ -86,7 +93,8 @@ def lengthen(
                 mark[tail] = TOUCHED | MOVED
                 queue[raised] = tail
                 raised += 1
-    by_one = weight == weights[link] + 1
+        if carried:
+            mark[node] |= CARRIED
     weights[link] = weight
     for i in range(raised):
         node = queue[i]
