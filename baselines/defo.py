@@ -81,7 +81,8 @@ class _Assignment:
         first = np.where(paths[:, 0] < 0, sources, paths[:, 0])
         second = np.where(paths[:, 1] < 0, first, paths[:, 1])
         ends = np.concatenate([sources, first, second, targets]).reshape(4, -1)
-        return (ends[:-1] * self.nodes + ends[1:]).ravel()
+        pairs: NDArray[np.intp] = ends[:-1] * self.nodes + ends[1:]
+        return pairs.ravel()
 
     def pair_prices(self, prices: Float64) -> Float64:
         """Return what a unit of traffic costs between each pair of nodes, (N, N), if links cost `prices` (L,)."""

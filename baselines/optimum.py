@@ -106,7 +106,7 @@ def solve(topology: Topology, traffic: TrafficMatrix, *, solver: str = "simplex"
     if len(destinations) == 0:
         even = 1.0 / (links * topology.capacity)
         return Flow(0.0, 0.0, np.zeros((topology.num_nodes, links)), even, np.zeros(0, np.int32), 0)
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    highs = highspy.Highs()
     highs.silent()
     highs.setOptionValue("solver", solver)
     highs.setOptionValue("threads", 1)
