@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.__main__ import main
 from agent.config import check_against, load_config
 from agent.messages import MAX_DATAGRAM, MAX_PART, MAX_REASON
 from agent.patience import _FACTOR, _MOST_DOUBLED, _TRIPS
@@ -26,7 +27,7 @@ def documented() -> str:
     return "\n".join(line.removeprefix("    ") for line in str(block).splitlines())
 
 
-def agent(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def agent(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agent", *options]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
@@ -44,7 +45,7 @@ def good(tmp_path: Path) -> Path:
 def test_the_documented_configuration_is_good(good: Path) -> None:
     config = load_config(good)
     assert check_against(config, load_topology(config.topology)) == 1
-    done = agent(good.parent, "--config", str(good), "--check")
+    done = agent("--config", str(good), "--check")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(rf"{re.escape(str(good))}: good; beta of network, checkpoint [0-9a-f]{{8}}\n", done.stdout)
 
@@ -60,22 +61,26 @@ def test_the_documented_configuration_is_good(good: Path) -> None:
         ("[router_ids]", "[router_ids", "beta.toml: not TOML: "),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(old: str, new: str, expected: str, good: Path) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(
+    old: str, new: str, expected: str, good: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = good.read_text()
     assert old in text
     good.write_text(text.replace(old, new, 1))
-    done = agent(good.parent, "--config", str(good))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("agent: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert expected in done.stderr
+    monkeypatch.setattr(sys, "argv", ["agent", "--config", str(good)])
+    assert main() == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("agent: ")
+    assert len(said.err.splitlines()) == 1
+    assert expected in said.err
 
 
 def test_addresses_that_are_not_here_are_named(good: Path) -> None:
     good.write_text(re.sub(r"interface = .*\n", "", good.read_text()).replace('ospf = "', 'domain = "x"\n# "'))
     text = good.read_text().replace('domain = "default"                  # part of the MQTT topics\n', "")
     good.write_text(text.replace("10.0.0.2", "192.0.2.77"))
-    done = agent(good.parent, "--config", str(good))
+    done = agent("--config", str(good))
     assert done.returncode == 2, done.stderr
     assert done.stderr == "agent: neighbor alpha: cannot open 192.0.2.77 port 5005: Cannot assign requested address\n"
 
