@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments.quality_tables import Row, by_cell
 
+_FAR = 2.2  # times the lowest median
 _STYLES = ("-", "--", ":", "-.")  # with ten colours, forty methods can be told apart
 
 
@@ -41,11 +42,29 @@ def _look(number: int) -> dict[str, str | float]:
     return {"color": f"C{number % 10}", "linestyle": _STYLES[number // 10 % len(_STYLES)], "linewidth": 1.3}
 
 
+def _range(methods: Mapping[str, Mapping[int | str, float]]) -> tuple[float, float] | None:
+    """Return the MLUs to show, so that methods far off do not squeeze the others; None for all."""
+    middle = {method: float(np.median(list(mlu.values()))) for method, mlu in methods.items()}
+    near = [method for method in methods if middle[method] <= _FAR * min(middle.values())]
+    if len(near) == len(methods):
+        return None
+    shown = [value for method in near for value in methods[method].values()]
+    margin = 0.05 * (max(shown) - min(shown))
+    return min(shown) - margin, max(shown) + margin
+
+
+def _label(method: str, mlu: Mapping[int | str, float], shown: tuple[float, float] | None) -> str:
+    return f"{method} (off the scale)" if shown and min(mlu.values()) > shown[1] else method
+
+
 def _per_matrix(axes: Axes, methods: Mapping[str, Mapping[int | str, float]]) -> None:
     matrices = list(dict.fromkeys(matrix for of in methods.values() for matrix in of))
+    within = _range(methods)
     for number, (method, mlu) in enumerate(methods.items()):
         values = [mlu.get(matrix, np.nan) for matrix in matrices]
-        axes.plot(range(len(matrices)), values, label=method, marker=".", markersize=3, **_look(number))  # type: ignore[arg-type]
+        label = _label(method, mlu, within)
+        axes.plot(range(len(matrices)), values, label=label, marker=".", markersize=3, **_look(number))  # type: ignore[arg-type]
+    axes.set_ylim(within)
     shown = range(0, len(matrices), max(1, -(-len(matrices) // 10)))
     axes.set_xticks(list(shown), [Path(str(matrices[at])).name for at in shown])
     axes.set_xlabel("traffic matrix")
@@ -53,7 +72,9 @@ def _per_matrix(axes: Axes, methods: Mapping[str, Mapping[int | str, float]]) ->
 
 
 def _distribution(axes: Axes, methods: Mapping[str, Mapping[int | str, float]]) -> None:
+    within = _range(methods)
     for number, (method, mlu) in enumerate(methods.items()):
-        axes.ecdf(list(mlu.values()), label=method, **_look(number))  # type: ignore[arg-type]
+        axes.ecdf(list(mlu.values()), label=_label(method, mlu, within), **_look(number))  # type: ignore[arg-type]
+    axes.set_xlim(within)
     axes.set_xlabel("maximum link utilization")
     axes.set_ylabel("share of the matrices")
