@@ -29,6 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from baselines.result import Budget
 from emulation.atomic import write_atomic
 from experiments import quality_tables as tables
+from experiments.quality_clock import CLOCKS
 from experiments.quality_instances import Source
 from experiments.quality_journal import BOUND, Journal, Record, Task
 from experiments.quality_methods import Chain, Spec, function_of, parse_methods
@@ -44,7 +45,7 @@ class _Terminated(BaseException):
     """SIGTERM came."""
 
 
-def solve(task: Task, source: Source, chains: dict[str, Chain], seed: int) -> Record:
+def solve(task: Task, source: Source, chains: dict[str, Chain], seed: int, clock: str) -> Record:
     """Run one method on one instance, or find the instance's bound."""
     key, label = task
     instance = source.load(key)
@@ -56,7 +57,7 @@ def solve(task: Task, source: Source, chains: dict[str, Chain], seed: int) -> Re
     for part in chain.parts:
         function_of(part)  # imported, and compiled if need be, before the clocks run
     before = time.process_time()
-    result = chain.run(instance, seed)
+    result = chain.run(instance, seed, CLOCKS[clock])
     return record | {
         "mlu": result.mlu,
         "seconds": result.seconds,
@@ -102,7 +103,13 @@ def _work(
     # Methods differ by orders of magnitude in time: an estimate has to look back over several instances.
     with Progress(*columns, console=console, speed_estimate_period=3600, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=len(tasks))
-        run = partial(solve, source=source, chains={chain.label: chain for chain in chains}, seed=options.seed)
+        run = partial(
+            solve,
+            source=source,
+            chains={chain.label: chain for chain in chains},
+            seed=options.seed,
+            clock=options.clock,
+        )
         for outcome in outcomes(tasks, run, options.workers):
             if isinstance(outcome, Failure):
                 (key, label), reason = outcome.task, outcome.reason
@@ -141,7 +148,10 @@ def _run(argv: Sequence[str] | None) -> int:
         raise InputError("--out draws figures and needs matplotlib, expected `scripts/setup experiments`")
     source, chains = source_of(options), parse_methods(options.methods, options.budget)
     names = {name for chain in chains for name in chain.checkpoints}
-    settings = {"format": 1, **{name: getattr(options, name) for name in ("budget", "seed", "initial", "bound")}}
+    settings = {
+        "format": 1,
+        **{name: getattr(options, name) for name in ("budget", "clock", "seed", "initial", "bound")},
+    }
     with Journal(options.out, options.resume, settings, {name: loaded(name).hash for name in sorted(names)}) as journal:
         tasks = _prepare(source, chains, options.bound, journal)
         failed = _work(tasks, source, chains, journal, options)

@@ -85,8 +85,8 @@ class Spec:
         """What `METHODS` says about it."""
         return METHODS[self.name]
 
-    def run(self, instance: Instance, weights: NDArray[np.int64], seed: int) -> Result:
-        """Solve the instance from `weights` on."""
+    def run(self, instance: Instance, weights: NDArray[np.int64], seed: int, clock: type[Budget]) -> Result:
+        """Solve the instance from `weights` on; `clock` makes the budget."""
         entry, options = self.entry, dict[str, Any]()
         if "B" in entry.options and (self.episodes is not None or self.seconds is not None):
             options["episodes"] = self.episodes
@@ -99,8 +99,9 @@ class Spec:
                 raise InputError(f"{self.label}: expected --data, the data set that has the answers")
             options["stored"] = instance.stored
         steps = max(1, round(self.stretch * default_steps(instance.topology))) if "T" in entry.options else None
-        budget = Budget(seconds=self.seconds, steps=steps)
-        return function_of(self)(instance.topology, instance.traffic, weights, budget, seed=seed, **options)
+        function = function_of(self)
+        budget = clock(seconds=self.seconds, steps=steps)
+        return function(instance.topology, instance.traffic, weights, budget, seed=seed, **options)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Chain:
         """Names and files of the policies that take part."""
         return [part.checkpoint or "default" for part in self.parts if "@" in part.entry.options]
 
-    def run(self, instance: Instance, seed: int) -> Result:
+    def run(self, instance: Instance, seed: int, clock: type[Budget] = Budget) -> Result:
         """Solve the instance and check the answer; times and evaluations are those of all parts together.
 
         Raises
@@ -131,7 +132,7 @@ class Chain:
         weights, seconds, evaluations = instance.weights, 0.0, 0
         trace: list[tuple[float, float]] = []
         for part in self.parts:
-            result = part.run(instance, weights, seed)
+            result = part.run(instance, weights, seed, clock)
             trace += [(seconds + at, mlu) for at, mlu in result.trace if not trace or mlu < trace[-1][1]]
             seconds, evaluations = seconds + result.seconds, evaluations + result.evaluations
             if result.weights is not None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from experiments.quality_clock import CLOCKS
 from experiments.quality_instances import CELLS, EVALUATION, PROFILES, Source
 from experiments.quality_methods import METHODS
 from routing.errors import InputError
@@ -64,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
     add("--budget", type=_positive, default=1.0, metavar="SECONDS", help="of each search on each instance [1]")
     add("--bound", choices=["auto", "lp", "none"], default="auto",
         help="auto: the data set's, else a linear program's up to 150 nodes; lp: always that [auto]")  # fmt: skip
+    add(
+        "--clock",
+        choices=sorted(CLOCKS),
+        default="wall",
+        help="what budgets are measured by; cpu on a busy machine [wall]",
+    )
     add("--seed", type=_natural, default=0, help="of all methods [0]")
     add(
         "--workers", type=_natural, default=1, metavar="N", help="processes; more than free cores distort the times [1]"
