@@ -24,6 +24,8 @@ from routing.state import MAX_WEIGHT, RoutingState
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
+_TRACKED_FROM = 64  # nodes; below, computing all shares anew costs less than keeping them
+
 _STEPS = {"nsfnet": 100, "gbn": 150, "geant2": 200}  # paper 003, V-A
 
 
@@ -83,6 +85,7 @@ class Episode:
         self._relative = np.zeros(topology.num_links)
         self._change = np.zeros(topology.num_links)
         self._numbers = np.zeros(NUMBERS)
+        self._tracked = False
         self._observe()
         self._change[:] = 0.0
         self.best_step = 0
@@ -102,6 +105,9 @@ class Episode:
         if self._features == "paper":
             kernels.paper_features(links, routing.weights, routing.load, self._capacity, out)
         else:
+            if not self._tracked and self.topology.num_nodes >= _TRACKED_FROM and len(links) == self.topology.num_links:
+                routing.track_shares()  # this is the central engine: all links, every time
+                self._tracked = True
             kernels.default_features(
                 links, routing.weights, self._relative, self._change, self._log_capacity, self._chosen_at, self._chosen,
                 routing.shifted_shares(links), self.step, self._numbers, RECENCY, out,

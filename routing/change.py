@@ -8,7 +8,7 @@ destination is always the row's whole demand.
 
 Arrays as in `routing.ecmp`; scratch: nodes (4, N) int32 (touched, queue, left, before), surplus (N,) int64 and mark
 (N,) int8, both 0 between calls. `undo_at`, `undo_distance`, `undo_flow` receive what `undo` needs (place
-``row * N + node``, old distance, old flow); of length 0, nothing is written down.
+``row * N + node``, row by row, old distance, old flow or `SAME`); of length 0, nothing is written down.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from routing.ecmp import Int32, Int64
 from routing.heap import NODE_BITS, NODE_MASK, pop, push
 from routing.jit import njit
 
+SAME = -1  # in `undo_flow`: the flow did not change
+
 
 @njit(
-    "i8(i8, i8, i8, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, i4[::1], i8, i4[::1], i8[::1], i1[::1], "
-    "i8[::1], i8, i8, i8[::1], i4[::1], i8[::1])"
+    "i8(i8, i8, i8, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, i4[::1], i8, i4[::1], i4[::1], i8[::1], "
+    "i1[::1], i8[::1], i8, i8, i8[::1], i4[::1], i8[::1])"
 )
 def _reroute(
     destination: int,
@@ -39,6 +41,7 @@ def _reroute(
     touched: Int32,
     count: int,
     before: Int32,
+    entry: Int32,
     surplus: Int64,
     mark: Int8,
     heap: Int64,
@@ -50,17 +53,17 @@ def _reroute(
 ) -> int:
     """Move one row's traffic to its new next hops; `weights` and `distance` are the new ones. Returns `written`, grown.
 
-    `surplus` is the change of a node's inflow so far.
+    `surplus` is the change of a node's inflow so far; `entry` says where in the row's log a moved node stands.
     """
     logging = undo_at.shape[0] > 0
+    first = written
     size = 0
     for i in range(count):
         node = touched[i]
-        amount = flow[node]
-        other = False
         was = np.int64(before[node]) if mark[node] & MOVED else np.int64(distance[node])
         at = np.int64(distance[node])
         hops = 0
+        other = False
         for out in range(out_ptr[node], out_ptr[node] if mark[node] & CARRIED else out_ptr[node + 1]):
             head = dst[out]
             tight = weights[out] + distance[head] == at
@@ -74,9 +77,11 @@ def _reroute(
             if logging and mark[node] & MOVED:
                 undo_at[written] = place + node
                 undo_distance[written] = before[node]
-                undo_flow[written] = amount
+                undo_flow[written] = SAME
+                entry[node] = written - first
                 written += 1
             continue
+        amount = flow[node]
         if mark[node] & QUEUED == 0:
             mark[node] |= QUEUED
             push(heap, size, ((-at) << NODE_BITS) | node)
@@ -111,7 +116,9 @@ def _reroute(
         flow_after = flow_before + surplus[node]
         surplus[node] = 0
         marked = mark[node]
-        if logging and (marked & TOUCHED or not marked & MOVED):  # else it was written down above
+        if logging and marked & MOVED and not marked & TOUCHED:
+            undo_flow[first + entry[node]] = flow_before
+        elif logging:
             undo_at[written] = place + node
             undo_distance[written] = before[node] if marked & MOVED else distance[node]
             undo_flow[written] = flow_before
@@ -201,7 +208,7 @@ def change(
             )
         written = _reroute(
             destinations[row], link, old, out_ptr, dst, weights, distance[row], flow[row], load, ecmp,
-            touched, count, before, surplus, mark, heap, row * nodes, written, undo_at, undo_distance, undo_flow,
+            touched, count, before, left, surplus, mark, heap, row * nodes, written, undo_at, undo_distance, undo_flow,
         )  # fmt: skip
         for i in range(count):
             mark[touched[i]] = 0
@@ -245,4 +252,5 @@ def undo(written: int, undo_at: Int64, undo_distance: Int32, undo_flow: Int64, d
     for i in range(written):
         row, node = divmod(undo_at[i], distance.shape[1])
         distance[row, node] = undo_distance[i]
-        flow[row, node] = undo_flow[i]
+        if undo_flow[i] != SAME:
+            flow[row, node] = undo_flow[i]

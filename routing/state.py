@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from routing import change as dynamic
 from routing import ecmp as kernels
-from routing import shares
+from routing import shares, tracking
 from routing.errors import InputError
 from routing.heap import MAX_NODES
 from routing.topology import Topology
@@ -83,6 +83,7 @@ class RoutingState:
         self._capacity: NDArray[np.float64] = topology.capacity / self.quantum
         self._scratch()
         self.weights: NDArray[np.int64] = checked_weights(topology, weights)
+        self._moved: NDArray[np.int64] | None = None
         self.evaluate()
 
     def _scratch(self) -> None:
@@ -106,9 +107,21 @@ class RoutingState:
         """Give one link another weight (1..65535); raises `ValueError` outside of the range."""
         if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             raise ValueError(f"weight {weight} of link {link}, expected {MIN_WEIGHT}..{MAX_WEIGHT}")
-        dynamic.set_weight(
+        if self._moved is None:
+            dynamic.set_weight(
+                *self._graph, self.weights, self.destinations, self.distance, self.flow, self.load, self.ecmp,
+                *self._node_scratch, self._heap, link, weight,
+            )  # fmt: skip
+            return
+        old = int(self.weights[link])
+        written = dynamic.change(
             *self._graph, self.weights, self.destinations, self.distance, self.flow, self.load, self.ecmp,
-            *self._node_scratch, self._heap, link, weight,
+            *self._node_scratch, self._heap, link, weight, *self._undo,
+        )  # fmt: skip
+        out_ptr, src, dst, _, in_links = self._graph
+        tracking.recount(
+            out_ptr, src, dst, in_links, self.weights, self.distance, self.flow, self.ecmp,
+            *self._node_scratch, link, old, written, *self._undo, self._moved,
         )  # fmt: skip
 
     def increment(self, link: int) -> None:
@@ -147,18 +160,31 @@ class RoutingState:
 
     def shifted_shares(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return the share of its load (0..1) that each link would lose at its own router if raised by one, (n,)."""
-        moved = np.zeros(len(links), dtype=np.float64)
-        shares.shifted_shares(
-            *self._graph[:3],
-            self.weights,
-            self.distance,
-            self.flow,
-            self.load,
-            self.ecmp,
-            np.array(links, dtype=np.int32),
-            moved,
-        )
-        return moved
+        links = np.array(links, dtype=np.int32)
+        found = np.zeros(len(links), dtype=np.float64)
+        if self._moved is not None:
+            tracking.shares_of(links, self._moved, self.load, found)
+        else:
+            shares.shifted_shares(
+                *self._graph[:3], self.weights, self.distance, self.flow, self.load, self.ecmp, links, found
+            )
+        return found
+
+    def track_shares(self) -> None:
+        """Keep the shifted shares of all links up to date from now on, instead of computing them when asked.
+
+        Pays where all links are asked for after every change; takes 20 bytes for each pair of nodes.
+        """
+        if self._moved is None:
+            self._moved = np.zeros(self.topology.num_links, dtype=np.int64)
+            self._log()
+        out_ptr, _, dst, _, _ = self._graph
+        tracking.count_all(out_ptr, dst, self.weights, self.distance, self.flow, self.ecmp, self._moved)
+
+    def _log(self) -> None:
+        """Allocate what `routing.change` writes down; pages that are never written take no memory."""
+        places = self.distance.size
+        self._undo = (np.empty(places, np.int64), np.empty(places, np.int32), np.empty(places, np.int64))
 
     def copy(self) -> RoutingState:
         """Return an independent state equal to this one."""
@@ -167,6 +193,9 @@ class RoutingState:
         for name in ("weights", "distance", "flow", "load"):
             setattr(twin, name, getattr(self, name).copy())
         twin._scratch()
+        if self._moved is not None:
+            twin._moved = self._moved.copy()
+            twin._log()
         return twin
 
 
