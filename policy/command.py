@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
         description="Optimise the OSPF weights of one network for one traffic matrix, in one process: the decisions "
         "that the routers' agents would take for the same arguments.",
     )
-    arguments.add_argument("topology", metavar="TOPOLOGY", help="nsfnet, gbn, geant2, synth:N:L or a file (docs/formats.md)")
+    arguments.add_argument(
+        "topology", metavar="TOPOLOGY", help="nsfnet, gbn, geant2, synth:N:L or a file (docs/formats.md)"
+    )
     arguments.add_argument(
         "--traffic", default="uniform", metavar="uniform|gravity|FILE", help="traffic matrix [uniform]"
     )

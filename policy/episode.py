@@ -112,6 +112,8 @@ class Episode:
                 links, routing.weights, self._relative, self._change, self._log_capacity, self._chosen_at, self._chosen,
                 routing.shifted_shares(links), self.step, self._numbers, RECENCY, out,
             )  # fmt: skip
+            if self._features == "lookahead":
+                kernels.lookahead_features(routing.what_if(links), out)
         return out
 
     def apply(self, links: Sequence[int]) -> float:

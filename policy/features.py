@@ -18,6 +18,15 @@ checkpoint serves networks of other sizes and units. With u the utilization, U i
 | weight | w / (w + 10): how much one more is |
 | near_maximum | 1 if u / U >= 0.99 |
 
+`lookahead` is `default` and, for each link, what the network would be if its weight were one higher (U' and u' then):
+
+| column | value |
+|---|---|
+| after | 10 log(U' / U), from -3 to 3 |
+| after_powers | 2 log(sum u'^8 / sum u^8), from -3 to 3: how the other loaded links fare |
+
+Each router works this out for its own links, which is what many routers can share: a central engine pays for all.
+
 `paper` is that of paper 003: u and w / 12.
 
 The numbers of the whole network (maxima, means) are summed over all links in ascending order, so they are the same
@@ -50,6 +59,7 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     ),
     "paper": ("utilization", "weight"),
 }
+FEATURE_SETS["lookahead"] = (*FEATURE_SETS["default"], "after", "after_powers")
 
 # Places in `numbers`, what is known of the network as a whole.
 MLU, BEST_MLU, MEAN_RELATIVE, MEAN_WEIGHT, TIME = range(5)
@@ -136,7 +146,7 @@ def default_features(
     recency: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
-    """Write the `default` features (n, 12) of `links` (n,) before step `step`.
+    """Write the `default` features, the first 12 columns of `out`, of `links` (n,) before step `step`.
 
     shares : (n,), of these links; chosen_at : (L,) step in which a link was chosen last, or NEVER; chosen : (L,) how
     often
@@ -177,3 +187,13 @@ def paper_features(
     for i in range(len(links)):
         out[i, 0] = load[links[i]] / capacity[links[i]]
         out[i, 1] = weights[links[i]] / 12.0
+
+
+@njit("void(f8[:, ::1], f4[:, ::1])")
+def lookahead_features(effects: NDArray[np.float64], out: NDArray[np.float32]) -> None:
+    """Write the last two columns of the `lookahead` features (n, 14) from `RoutingState.what_if`, effects (n, 2)."""
+    for i in range(effects.shape[0]):
+        for column in range(2):
+            value = (10.0 if column == 0 else 2.0) * log(effects[i, column])
+            value = 3.0 if value > 3.0 else value
+            out[i, 12 + column] = -3.0 if value < -3.0 else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -158,3 +158,5 @@ PRESETS = {
         skip=True,
     ),
 }
+# The default network that also sees what raising its own weight would do, with one round instead of two.
+PRESETS["lookahead"] = replace(PRESETS["default"], name="lookahead", features="lookahead", rounds=1)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from routing import change as dynamic
 from routing import ecmp as kernels
-from routing import shares, tracking
+from routing import lookahead, shares, tracking
 from routing.errors import InputError
 from routing.heap import MAX_NODES
 from routing.topology import Topology
@@ -185,6 +185,19 @@ class RoutingState:
         """Allocate what `routing.change` writes down; pages that are never written take no memory."""
         places = self.distance.size
         self._undo = (np.empty(places, np.int64), np.empty(places, np.int32), np.empty(places, np.int64))
+
+    def what_if(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return what raising each of `links` alone by one would do, (n, 2) float64, relative to now.
+
+        Column 0: the maximum link utilization; column 1: the sum over all links of utilization**8, which also tells
+        states with the same maximum apart. The state is left as it is.
+        """
+        effects = np.ones((len(links), 2), dtype=np.float64)
+        lookahead.what_if(
+            *self._graph, self.weights, self.destinations, self.distance, self.flow, self.load, self.ecmp,
+            *self._node_scratch, self._heap, self._capacity, np.array(links, dtype=np.int32), effects,
+        )  # fmt: skip
+        return effects
 
     def copy(self) -> RoutingState:
         """Return an independent state equal to this one."""

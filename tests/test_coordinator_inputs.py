@@ -41,7 +41,8 @@ def test_defaults() -> None:
 
 def test_all_options(tmp_path: Path) -> None:
     text = (
-        f"--traffic gravity:3 --traffic m.csv --watch {tmp_path} --every 60 --steps 7 --seed 5 --initial random:1 --json "
+        f"--traffic gravity:3 --traffic m.csv --watch {tmp_path} --every 60 --steps 7 --seed 5 --initial random:1 "
+        "--json "
         "--checkpoint paper --share logits --margin 2.5 --temperature 0.25 --no-ecmp --domain lab --timeout 9 --wait 8"
     )
     config = parse_config([*BASIC, *text.split()])

@@ -128,7 +128,7 @@ def test_loads_of_destinations_add_up(topology: Topology, seed: int) -> None:
 def test_shifted_shares_are_what_leaves_the_link_when_nothing_else_changes(
     topology: Topology, seed: int, ecmp: bool
 ) -> None:
-    """Against brute force: keep the flows of the routers, and split the tail's own flow again with the link one longer."""
+    """Against brute force: keep the flows, and split the tail's own again with the link one longer."""
     rng = np.random.default_rng(seed)
     state = RoutingState(topology, random_traffic(topology, seed), rng.integers(1, 4, topology.num_links), ecmp=ecmp)
     shares = state.shifted_shares(np.arange(topology.num_links, dtype=np.int32))

@@ -1,0 +1,59 @@
+"""What-if against doing it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policy.episode import Episode
+from policy.features import FEATURE_SETS
+from routing.state import RoutingState
+from routing.traffic import TrafficMatrix, uniform
+from trainer.instances import random_topology
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 1000), ecmp=st.booleans(), actions=st.lists(st.integers(0, 1000), max_size=8))
+def test_what_if_is_what_happens(seed: int, ecmp: bool, actions: list[int]) -> None:
+    topology = random_topology(seed, 4 + seed % 9)
+    weights = np.random.default_rng(seed).integers(1, 5, topology.num_links)
+    state = RoutingState(topology, uniform(topology, seed), weights, ecmp=ecmp)
+    for action in actions:
+        state.increment(action % topology.num_links)
+    before = state.copy()
+    links = np.arange(topology.num_links, dtype=np.int32)
+    effects = state.what_if(links)
+    for name in ("weights", "distance", "flow", "load"):
+        np.testing.assert_array_equal(getattr(state, name), getattr(before, name))
+    for link in links.tolist():
+        after = before.copy()
+        after.increment(link)
+        powers = (after.utilization / before.mlu) ** 8
+        expected = (after.mlu / before.mlu, powers.sum() / ((before.utilization / before.mlu) ** 8).sum())
+        np.testing.assert_allclose(effects[link], expected, rtol=1e-12)
+    np.testing.assert_array_equal(state.what_if(links[::3]), effects[::3])
+
+
+def test_nothing_changes_without_traffic() -> None:
+    topology = random_topology(1, 7)
+    state = RoutingState(topology, TrafficMatrix(np.zeros((topology.num_nodes,) * 2)), np.ones(topology.num_links))
+    assert (state.what_if(np.arange(3, dtype=np.int32)) == 1).all()
+
+
+def test_lookahead_features_extend_the_default_ones() -> None:
+    topology = random_topology(2, 7)
+    weights = np.ones(topology.num_links, dtype=np.int64)
+    links = np.arange(topology.num_links, dtype=np.int32)
+    plain, ahead = (Episode(topology, uniform(topology, 1), weights, 9, name) for name in ("default", "lookahead"))
+    for action in (0, 3, 0):
+        x, y = plain.features(links), ahead.features(links)
+        assert y.shape[1] == len(FEATURE_SETS["lookahead"]) == 14
+        np.testing.assert_array_equal(x, y[:, :12])
+        mlu = plain.mlu
+        after = plain.routing.copy()
+        after.increment(5)
+        assert y[5, 12] == pytest.approx(np.clip(10 * np.log(after.mlu / mlu), -3, 3), abs=1e-5)
+        plain.apply((action,))
+        ahead.apply((action,))
