@@ -29,9 +29,9 @@ from routing.errors import InputError
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
-_CANDIDATES = 24  # paths per demand, cheapest first
-_SMALLEST, _LARGEST = 4, 120  # demands let go at a time
-_EFFORT = 0.1  # of CP-SAT per neighbourhood, in its deterministic time: about as many seconds
+_CANDIDATES = 8, 32  # paths per demand, cheapest first: a random number for each neighbourhood
+_SMALLEST, _LARGEST = 4, 48  # demands let go at a time
+_EFFORT = 0.05  # of CP-SAT per neighbourhood, in its deterministic time: about as many seconds
 _GAP = 0.002  # of the objective: near enough to the best choice
 _UNITS = 1_000_000  # utilizations are whole numbers of millionths of the MLU
 _NEAR = 0.97  # demands are taken from links at least this full, relative to the fullest
@@ -110,8 +110,8 @@ def _let_go(assignment: _Assignment, size: int, rng: np.random.Generator) -> NDA
     return np.union1d(some, order[: size - len(some)])
 
 
-def _candidates(assignment: _Assignment, demand: int, cost: Float64) -> list[Path]:
-    """Return the present path of a demand, the one without middlepoints, and the cheapest others by `cost` (N, N)."""
+def _candidates(assignment: _Assignment, demand: int, cost: Float64, most: int) -> list[Path]:
+    """Return the path that a demand has, the one without middlepoints, and the `most` cheapest by `cost` (N, N)."""
     source, target = int(assignment.sources[demand]), int(assignment.targets[demand])
     nodes = assignment.nodes
     two = cost[source][:, None] + cost + cost[:, target][None, :]
@@ -120,7 +120,7 @@ def _candidates(assignment: _Assignment, demand: int, cost: Float64) -> list[Pat
     np.fill_diagonal(
         two, np.diag(two) * (1 - 1e-9)
     )  # the same middlepoint twice is one: before any detour of that price
-    count = min(_CANDIDATES, two.size - 1)
+    count = min(most, two.size - 1)
     cheapest = np.argpartition(two.ravel(), count)[:count]
     paths = [assignment.path(demand), (-1, -1)]
     for index in cheapest[np.argsort(two.ravel()[cheapest], kind="stable")].tolist():
@@ -218,7 +218,8 @@ def defo(
             relative = relative * relative
         cost = assignment.pair_prices((relative + 1e-3 * rng.random(len(relative))) / topology.capacity)
         demands = _let_go(assignment, min(size, len(assignment.sources)), rng).tolist()
-        choices = [_candidates(assignment, demand, cost) for demand in demands]
+        most = int(rng.integers(*_CANDIDATES, endpoint=True))
+        choices = [_candidates(assignment, demand, cost, most) for demand in demands]
         left = 60.0 if budget.seconds is None else max(0.01, budget.seconds - trace.seconds)
         answer, proven = _place(assignment, demands, choices, left, steps)
         size = min(_LARGEST, size + 2) if proven else max(_SMALLEST, size * 3 // 4)
