@@ -99,7 +99,7 @@ def test_reordering_delays_by_up_to_its_depth() -> None:
 
 def test_without_links_nothing_is_ever_ready() -> None:
     run = network(Impairment(loss=1.0))
-    with pytest.raises(TimeoutError, match="no sessions after 5.0 s"):
+    with pytest.raises(TimeoutError, match=r"no sessions after 5\.0 s"):
         run.run_episode(ORDER, 5.0)
     assert run.now <= 5.0
 
