@@ -1,0 +1,86 @@
+"""What an optimisation costs: the calculation against real agents on virtual links, and the command."""
+
+import json
+
+import numpy as np
+import pytest
+
+from agent.order import Order
+from experiments.cost import main
+from experiments.cost_model import FIBRE, calculated, delays, propagation
+from experiments.virtual_network import VirtualNetwork
+from policy.checkpoint import load_checkpoint
+from policy.mpnn import Network
+from routing.formats import load_topology
+from routing.state import inverse_capacity
+from routing.traffic import uniform
+
+STEPS = 12
+
+
+def virtual(name: str, steps: int, *, distant: bool) -> tuple[VirtualNetwork, float]:
+    """Run agents, on links with real delays if distant; return the network and the virtual seconds of the episode."""
+    topology, checkpoint = load_topology(name), load_checkpoint("default")
+    network = Network(checkpoint.preset, checkpoint.parameters)
+    delay = delays(topology) if distant else None
+    run = VirtualNetwork(topology, network, inverse_capacity(topology), delays=delay)
+    assert run.run_until(run.ready, 60)
+    order = Order(
+        episode=1, seed=7, steps=steps, increments=1, temperature_milli=1000, share="candidate", ecmp=True,
+        margin_milli=10, checkpoint=checkpoint.hash, traffic=uniform(topology, 1), start=inverse_capacity(topology),
+    )  # fmt: skip
+    began = run.now
+    run.run_episode(order)
+    return run, run.now - began
+
+
+def test_the_calculation_agrees_with_what_agents_send() -> None:
+    run, _ = virtual("gbn", STEPS, distant=False)
+    sent = [one for agent in run.agents for one in agent.overhead().values()]
+    links = run.topology.num_links
+    expected = calculated(run.topology, STEPS, 2, 16, 1)
+    assert sum(one.retransmitted_frames for one in sent) == 0
+    assert sum(one.hidden_bytes for one in sent) / links == pytest.approx(expected.hidden_bytes, rel=0.05)
+    assert sum(one.sharing_bytes for one in sent) / links == pytest.approx(expected.sharing_bytes, rel=0.05)
+    assert expected.wire_bytes == expected.bytes + 42 * expected.frames
+
+
+def test_the_time_that_propagation_takes_agrees_with_the_virtual_clock() -> None:
+    # The difference of two lengths: what an episode takes besides its steps drops out.
+    (run, short), (_, long) = virtual("gbn", STEPS, distant=True), virtual("gbn", 2 * STEPS, distant=True)
+    delay = delays(run.topology)
+    expected = propagation(run.topology, delay, 2 * STEPS, 2) - propagation(run.topology, delay, STEPS, 2)
+    assert long - short == pytest.approx(expected, rel=0.02)
+
+
+def test_delays_are_those_of_light_in_glass() -> None:
+    topology = load_topology("gbn")
+    delay = delays(topology)
+    np.testing.assert_allclose(delay, delay[topology.reverse])
+    link = topology.link_index(topology.nodes.index("Hamburg"), topology.nodes.index("Berlin"))
+    assert delay[link] * FIBRE == pytest.approx(255e3, rel=0.05)
+    assert 0 < delays(load_topology("synth100")).max() < 0.03
+
+
+def test_no_steps_take_no_time() -> None:
+    topology = load_topology("nsfnet")
+    assert propagation(topology, delays(topology), 0, 2) == 0.0
+    assert calculated(topology, 0, 2, 16, 1).bytes == 0
+
+
+def test_the_command_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--topology", "nsfnet", "--engine", "central", "--repeats", "1", "--steps", "20"]
+    assert main([*arguments, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    wanted = ("topology", "engine", "steps", "seconds", "mlu", "greedy_mlu", "frames_per_link", "bytes_per_link")
+    assert all(name in row for name in (*wanted, "wire_bytes_per_link"))
+    assert row["topology"] == "nsfnet" and row["steps"] == 20 and row["seconds"] > 0
+    assert row["bytes_per_link"] == row["hidden_state_bytes_per_link"] + row["sharing_bytes_per_link"]
+    assert main(arguments) == 0
+    assert "| nsfnet | central | 20 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--engine", "abacus"], ["--topology", "gbm"], ["--repeats", "0"], ["--what"]])
+def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
