@@ -85,10 +85,10 @@ def measure(options: argparse.Namespace) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table, beside the paper's."""
     lines = [
-        "| network | engine | T | s | paper s | MLU | greedy, T | greedy, same time | frames/link | hidden kB "
+        "| network | engine | T | s | CPU s | paper s | MLU | greedy, T | greedy, same time | frames/link | hidden kB "
         "| sharing kB | control kB | repeated kB | payload kB | wire kB | paper kB | wire MB/s | CPU s/router "
         "| propagation s |",
-        "|---" * 19 + "|",
+        "|---" * 20 + "|",
     ]
     for row in rows:
         paper_s = f"{PAPER_S[row.topology]:g}" if row.topology in PAPER_S else ""
@@ -110,6 +110,7 @@ def table(rows: Sequence[Row]) -> str:
             row.engine + (f", {row.increments} per decision" if row.increments > 1 else ""),
             f"{row.steps}",
             f"{row.seconds:.4g}",
+            "" if row.cpu_seconds is None else f"{row.cpu_seconds:.4g}",
             paper_s,
             f"{row.mlu:.4f}",
             f"{row.greedy_mlu:.4f} ({row.greedy_seconds:.3g} s)",

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One engine on one network; bytes are UDP payload, means per directed link and optimisation, unless they say so.
 
     `seconds` is the best of `repeats` after a warm-up; `calibration_s` that of a fixed loop of Python beside it.
+    `cpu_seconds` is the least processor time of the central engine: what an idle machine would take at most.
     `steps` counts increments; a decision makes `increments` of them. `propagation_s` is by calculation. `calculated`:
     frames and bytes are, too. `repeated_*` is what was counted beyond the calculation: retransmissions, mostly.
     `kernel_*` as the interfaces count, None where nothing was counted. `compute_s_per_router` is the processor time of
@@ -49,6 +49,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     increments: int
     seconds: float
+    cpu_seconds: float | None
     calibration_s: float
     repeats: int
     mlu: float
@@ -79,17 +80,6 @@ def calibration() -> float:
     return time.perf_counter() - began
 
 
-def best_of(action: Callable[[], object], repeats: int) -> float:
-    """Run once to warm up, then `repeats` times; return the least seconds."""
-    action()
-    least = float("inf")
-    for _ in range(repeats):
-        began = time.perf_counter()
-        action()
-        least = min(least, time.perf_counter() - began)
-    return least
-
-
 def problem(name: str, seed: int) -> tuple[Topology, TrafficMatrix, int]:
     """Return a network with its own traffic, else uniform traffic, and T; raises InputError."""
     network = load_network(name)
@@ -116,11 +106,13 @@ def central(
     # A warm-up of a whole optimisation would double the time on large networks for nothing.
     options: Any = {"seed": seed, "increments": increments, "temperature": temperature}
     run_episode(topology, traffic, start, policy, steps=min(decisions, 5), **options)
-    seconds, before = float("inf"), calibration()
+    seconds = busy = float("inf")
+    before = calibration()
     for _ in range(repeats):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.thread_time()
         trace = run_episode(topology, traffic, start, policy, steps=decisions, **options)
         seconds = min(seconds, time.perf_counter() - began)
+        busy = min(busy, time.thread_time() - worked)
     full = greedy(topology, traffic, start, Budget(steps=steps))
     same = greedy(topology, traffic, start, Budget(seconds=seconds))
     sent = calculated(topology, decisions, policy.preset.rounds, policy.preset.hidden, increments)
@@ -130,6 +122,7 @@ def central(
         steps=steps,
         increments=increments,
         seconds=seconds,
+        cpu_seconds=busy,
         calibration_s=min(before, calibration()),
         repeats=repeats,
         mlu=trace.best_mlu,
@@ -201,6 +194,7 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         steps=summary.steps,
         increments=1,
         seconds=seconds,
+        cpu_seconds=None,
         calibration_s=min(before, calibration()),
         repeats=repeats,
         mlu=reached * ospf,
