@@ -121,6 +121,7 @@ def recount(
     affected, was = scratch[0], scratch[1]
     new = weights[link]
     tail = src[link]
+    by_one = new == old + 1  # then all that moves moves by one
     begin = 0
     for row in range(distance.shape[0]):
         place = row * nodes
@@ -151,6 +152,8 @@ def recount(
             now, before = at[node], was[node]
             for out in range(out_ptr[node], out_ptr[node + 1]):
                 other = dst[out]
+                if by_one and mark[other] & _MOVED:
+                    continue
                 away = at[other]
                 away_before = was[other] if mark[other] & _MOVED else away
                 if away - away_before == now - before:
