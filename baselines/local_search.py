@@ -1,14 +1,16 @@
-"""Local search over OSPF weights: simulated annealing on the kernels of single weight changes.
+"""Local search over OSPF weights: a short greedy climb, then annealing on the kernels of single weight changes.
 
-A step proposes one link's weight anew; half of the time the link is the most utilised of a few drawn. Weights stay in
-1..20: small ones give many paths of equal cost, over which traffic splits. The kernel changes the routing state for
-good or undoes the change, so a step costs microseconds (Fortz and Thorup, "Internet traffic engineering by optimizing
-OSPF weights", 2000, showed how far such a search gets).
+The climb adds one to the most utilised link's weight, again and again: on large networks nothing gets the worst links
+emptied faster. Then a step of the annealing proposes one link's weight anew; half of the time the link is the most
+utilised of a few drawn. Weights stay small (1..20): that gives many paths of equal cost, over which traffic splits.
+The kernel changes the routing state for good or undoes the change, so a step costs microseconds. (B. Fortz and
+M. Thorup, "Internet traffic engineering by optimizing OSPF weights", 2000, showed how far such a search gets.)
 
 The cost is the 32-norm of the utilizations: close to their maximum, but it also feels the second and third most
 utilised links, between which the maximum jumps. A proposal is accepted if the cost grows by less than a threshold drawn
-anew each time, whose scale falls geometrically while the budget is used up. The norm takes multiplications and square
-roots only, so with a budget of steps the same seed gives the same weights on every machine.
+anew each time, whose scale falls geometrically while the budget is used up; it starts lower where the budget gives each
+link few proposals. The norm takes multiplications and square roots only, so with a budget of steps the same seed gives
+the same weights on every machine.
 """
 
 from __future__ import annotations
@@ -20,11 +22,14 @@ from baselines.result import Budget, Result, Trace
 from routing.change import change, undo
 from routing.ecmp import Float64, Int32, Int64
 from routing.jit import njit
-from routing.state import RoutingState
+from routing.state import MAX_WEIGHT, RoutingState
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
 _HOT, _COLD = 0.02, 0.001  # scale of the threshold, relative to the cost, at the start and at the end
+_PATIENCE = 500  # proposals per link from which on it pays to start with _HOT; with fewer, proportionally lower
+_CLIMB, _CLIMB_STEPS = 0.2, 2.75  # the climb's share of the budget at most, and its steps per link (as paper 003's T)
+_TOP, _LARGE = 20, 500  # the usual largest weight; links from which on the range follows the start weights
 _CANDIDATES = 8  # of which the most utilised link is proposed
 _CHUNK = 64  # steps between two looks at the clock
 _CHUNK_SECONDS = 2e-3
@@ -161,7 +166,7 @@ def local_search(
     budget: Budget,
     *,
     seed: int = 0,
-    top_weight: int = 20,
+    top_weight: int | None = None,
     ecmp: bool = True,
 ) -> Result:
     """Search for weights of a small MLU by annealing, from the given ones, as long as the budget lasts.
@@ -170,8 +175,10 @@ def local_search(
     ----------
     budget : a step is one proposal; the threshold falls with the share of the budget that is used, so a short budget
         is not the beginning of a long one
-    top_weight : weights are searched in 1..top_weight; larger start weights are scaled down (but the given weights
-        are the result if nothing better is found)
+    top_weight : weights are searched in 1..top_weight; start weights above a quarter of it are scaled down, so that
+        there is room above (but the given weights are the result if nothing better is found). Default: 20; beyond
+        500 links four times the largest start weight, if that is more: no budget redoes so many weights, so the
+        start's proportions are worth more than short ranges
 
     Raises
     ------
@@ -183,19 +190,30 @@ def local_search(
     state = RoutingState(topology, traffic, weights, ecmp=ecmp)
     trace.record(state.mlu)
     best = state.weights.copy()
-    if state.weights.max() > top_weight:
-        scaled = np.maximum(np.rint(state.weights * (top_weight / state.weights.max())), 1).astype(np.int64)
+    largest = int(state.weights.max())
+    if top_weight is None:
+        top_weight = _TOP if topology.num_links <= _LARGE else min(max(_TOP, 4 * largest), MAX_WEIGHT)
+    room = max(top_weight // 4, 1)
+    if largest > room:
+        scaled = np.maximum(np.rint(state.weights * (room / largest)), 1).astype(np.int64)
         state = RoutingState(topology, traffic, scaled, ecmp=ecmp)
-    search = _Search(state, seed, top_weight)
-    steps, evaluations, chunk = 0, 1, _CHUNK
     if trace.record(state.mlu):
         best = state.weights.copy()
+    steps, start = _climb(state, top_weight, budget, trace)
+    if start is not None:
+        best = start
+        state = RoutingState(topology, traffic, start, ecmp=ecmp)
+    search = _Search(state, seed, top_weight)
+    climbed, begun = steps, trace.used(budget, steps)
+    evaluations, chunk = 1 + steps, _CHUNK
     while not trace.exhausted(budget, steps):
-        used = trace.used(budget, steps)
+        done = (trace.used(budget, steps) - begun) / (1.0 - begun)
+        expected = (steps - climbed) / done if done > 0.0 else 0.0
+        hot = min(max(_HOT * expected / (_PATIENCE * topology.num_links), _COLD), _HOT)
         if budget.steps is not None:
             chunk = min(chunk, budget.steps - steps)
         before = trace.seconds
-        evaluations += search.take(chunk, _HOT * (_COLD / _HOT) ** used)
+        evaluations += search.take(chunk, hot * (_COLD / hot) ** done)
         steps += chunk
         if trace.record(float(search.best[0])):
             best = search.best_weights.copy()
@@ -203,3 +221,17 @@ def local_search(
             # Large networks look at the clock more often; with a budget of steps the draws must not depend on it.
             chunk = int(np.clip(chunk * _CHUNK_SECONDS / max(trace.seconds - before, 1e-9), 1, _CHUNK))
     return Result(trace.best, evaluations, trace.seconds, trace.entries, best)
+
+
+def _climb(state: RoutingState, top_weight: int, budget: Budget, trace: Trace) -> tuple[int, NDArray[np.int64] | None]:
+    """Raise the most utilised link's weight by one, again and again; return the steps and the best weights, if new."""
+    best, steps = None, 0
+    while steps < _CLIMB_STEPS * state.topology.num_links and trace.used(budget, steps + 1) < _CLIMB:
+        link = int(np.where(state.weights < top_weight, state.utilization, -1.0).argmax())
+        if state.weights[link] >= top_weight:
+            break
+        state.increment(link)
+        steps += 1
+        if trace.record(state.mlu):
+            best = state.weights.copy()
+    return steps, best
