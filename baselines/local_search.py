@@ -213,7 +213,8 @@ def local_search(
         if budget.steps is not None:
             chunk = min(chunk, budget.steps - steps)
         before = trace.seconds
-        evaluations += search.take(chunk, hot * (_COLD / hot) ** done)
+        # In single precision: the last bits of a power differ between machines, and so would decisions.
+        evaluations += search.take(chunk, float(np.float32(hot * (_COLD / hot) ** done)))
         steps += chunk
         if trace.record(float(search.best[0])):
             best = search.best_weights.copy()

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from small_networks import least_mlu, ones, small_network
 
+from baselines.greedy import greedy
 from baselines.local_search import local_search
 from baselines.optimum import optimum
 from baselines.replicated import agreed_steps, replicated
 from baselines.result import Budget
+from routing.formats import load_topology
+from routing.generate import synthetic_traffic
 from routing.state import RoutingState, inverse_capacity
 
 
@@ -89,3 +92,14 @@ def test_seconds_are_turned_into_steps_once() -> None:
     topology, traffic = small_network(5, 8, 12)
     assert agreed_steps(topology, traffic, ones(topology), 1.0) > 100
     assert replicated(topology, traffic, ones(topology), Budget(seconds=0.02)).mlu > 0
+
+
+def test_a_large_network_keeps_the_proportions_of_its_weights() -> None:
+    topology = load_topology("synth:130:520")
+    traffic = synthetic_traffic(topology, 0)
+    start = inverse_capacity(topology)
+    result = local_search(topology, traffic, start, Budget(steps=8_000))
+    climbed = greedy(topology, traffic, start, Budget(steps=1_430))
+    assert result.mlu <= climbed.mlu < result.trace[0][1]
+    assert result.weights is not None
+    assert RoutingState(topology, traffic, result.weights).mlu == result.mlu
