@@ -8,11 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
 from agent.config import AgentConfig
-from agent.control import LinkCounters
-from agent.program import OVERHEAD_FILE, Shared, run_agent
+from agent.program import Shared, run_agent
 from emulation.agentconf import AGENT_FILE, Place, write_config
 from emulation.processes import EmulationError
 from emulation.spawn import Child, Spawner, proportional_memory
@@ -71,18 +68,8 @@ class Agents:
         return sum(proportional_memory(pid) for pid in self.pids) / len(self.pids)
 
     def stop(self) -> None:
-        """End all; they leave their totals in their folders."""
+        """End all; each leaves the totals of its frames in its folder."""
         self._spawner.end()
-
-    def totals(self, num_links: int) -> list[LinkCounters] | None:
-        """Return what was sent over each link until `stop`, in link order; None if an agent left nothing."""
-        totals: dict[int, LinkCounters] = {}
-        for node in range(len(self._configs)):
-            path = self._folder(node) / OVERHEAD_FILE
-            if not path.exists():
-                return None
-            totals.update((one.link, one) for one in msgspec.json.decode(path.read_bytes(), type=list[LinkCounters]))
-        return [totals[link] for link in range(num_links)]
 
 
 def _agent(config: AgentConfig, shared: Shared, folder: Path) -> int:
