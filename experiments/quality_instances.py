@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,6 +71,17 @@ class Instance:
         """16 hex digits over topology, demands and start weights."""
         content = self.topology.digest() + self.traffic.demand.tobytes() + self.weights.tobytes()
         return hashlib.blake2s(content, digest_size=8).hexdigest()
+
+
+class Instances(Protocol):
+    """Instances by their keys; picklable, so that another process can load one when it needs it."""
+
+    @property
+    def keys(self) -> list[Key]:
+        """All instances, in the order in which they are worked on."""
+
+    def load(self, key: Key) -> Instance:
+        """Load an instance; raises InputError."""
 
 
 @dataclass(frozen=True)
