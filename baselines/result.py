@@ -35,6 +35,7 @@ class Budget:
     ----------
     seconds : wall-clock time, >= 0, from the call on; a method may overrun it by one check interval (milliseconds)
     steps : decisions (each method says what a step is), >= 0
+    enough : an MLU with which the search may stop, for "how long until"; it is no limit by itself
 
     Raises
     ------
@@ -43,6 +44,7 @@ class Budget:
 
     seconds: float | None = None
     steps: int | None = None
+    enough: float | None = None
 
     def __post_init__(self) -> None:
         """Check the limits."""
@@ -131,7 +133,9 @@ class Trace:
         return min(max(shares), 1.0)
 
     def exhausted(self, budget: Budget, steps: int) -> bool:
-        """Return whether the call has used up its time or its steps."""
-        return (budget.seconds is not None and self.seconds >= budget.seconds) or (
-            budget.steps is not None and steps >= budget.steps
+        """Return whether the call has used up its time or its steps, or found what is enough."""
+        return (
+            (budget.seconds is not None and self.seconds >= budget.seconds)
+            or (budget.steps is not None and steps >= budget.steps)
+            or (budget.enough is not None and bool(self._entries) and self.best <= budget.enough)
         )

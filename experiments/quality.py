@@ -10,42 +10,32 @@ kept one by one, so that an interrupted run goes on with ``--resume``, which may
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from baselines.result import Budget
 from emulation.atomic import write_atomic
 from experiments import quality_tables as tables
+from experiments.batch import command, work
 from experiments.quality_clock import CLOCKS
-from experiments.quality_instances import Source
+from experiments.quality_instances import Instances
 from experiments.quality_journal import BOUND, Journal, Record, Task
 from experiments.quality_methods import Chain, Spec, function_of, parse_methods
 from experiments.quality_options import parser, source_of
 from experiments.quality_policy import loaded
-from experiments.quality_workers import Failure, outcomes
 from routing.errors import InputError
 
 _LARGEST = 150  # nodes; a bound beyond that takes the linear program more than minutes
 
 
-class _Terminated(BaseException):
-    """SIGTERM came."""
-
-
-def solve(task: Task, source: Source, chains: dict[str, Chain], seed: int, clock: str) -> Record:
+def solve(task: Task, source: Instances, chains: dict[str, Chain], seed: int, clock: str) -> Record:
     """Run one method on one instance, or find the instance's bound."""
     key, label = task
     instance = source.load(key)
@@ -67,7 +57,7 @@ def solve(task: Task, source: Source, chains: dict[str, Chain], seed: int, clock
     }
 
 
-def _prepare(source: Source, chains: Sequence[Chain], bound: str, journal: Journal) -> list[Task]:
+def prepare(source: Instances, chains: Sequence[Chain], bound: str, journal: Journal) -> list[Task]:
     """Load everything once, so that mistakes show at once; return what is to be done."""
     tasks: list[Task] = []
     for key in source.keys:
@@ -85,42 +75,6 @@ def _prepare(source: Source, chains: Sequence[Chain], bound: str, journal: Journ
             elif record_before["instance"] != instance.digest:
                 raise InputError(f"--resume: {key.cell} {key.matrix} is another instance now, expected the same")
     return tasks
-
-
-def _work(
-    tasks: Sequence[Task], source: Source, chains: Sequence[Chain], journal: Journal, options: argparse.Namespace
-) -> list[str]:
-    """Do the tasks; return what failed."""
-    failed: list[str] = []
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    # Methods differ by orders of magnitude in time: an estimate has to look back over several instances.
-    with Progress(*columns, console=console, speed_estimate_period=3600, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("starting", total=len(tasks))
-        run = partial(
-            solve,
-            source=source,
-            chains={chain.label: chain for chain in chains},
-            seed=options.seed,
-            clock=options.clock,
-        )
-        for outcome in outcomes(tasks, run, options.workers):
-            if isinstance(outcome, Failure):
-                (key, label), reason = outcome.task, outcome.reason
-                failed.append(f"{label} failed on {key.cell} {key.matrix}:\n{reason}")
-                progress.update(bar, advance=1)
-                continue
-            journal.add(outcome)
-            progress.update(
-                bar, advance=1, description=f"{outcome['topology']} {outcome['traffic']} {outcome['matrix']}"
-            )
-    return failed
 
 
 def _write(rows: Sequence[tables.Row], bounds: set[str], folder: Path) -> None:
@@ -153,8 +107,10 @@ def _run(argv: Sequence[str] | None) -> int:
         **{name: getattr(options, name) for name in ("budget", "clock", "seed", "initial", "bound")},
     }
     with Journal(options.out, options.resume, settings, {name: loaded(name).hash for name in sorted(names)}) as journal:
-        tasks = _prepare(source, chains, options.bound, journal)
-        failed = _work(tasks, source, chains, journal, options)
+        tasks = prepare(source, chains, options.bound, journal)
+        by_label = {chain.label: chain for chain in chains}
+        run = partial(solve, source=source, chains=by_label, seed=options.seed, clock=options.clock)
+        failed = work(tasks, run, journal, options.workers)
         rows = tables.rows_of(journal.records, source.keys, [chain.label for chain in chains])
     bounds = {chain.label for chain in chains if chain.bound}
     if options.json:
@@ -172,26 +128,9 @@ def _run(argv: Sequence[str] | None) -> int:
     return 1 if failed else 0
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 1 if a method failed, 2 bad input, 130 or 143 when interrupted."""
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        return _run(argv)
-    except InputError as error:
-        print(f"quality: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, _Terminated) as stop:
-        print("quality: interrupted; what was done is in --out, if given, and --resume goes on", file=sys.stderr)
-        return 143 if isinstance(stop, _Terminated) else 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: not at exit either
-        return 1
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return command("quality", _run, argv)
 
 
 if __name__ == "__main__":

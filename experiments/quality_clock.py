@@ -15,11 +15,12 @@ from baselines.result import Budget
 class ProcessorBudget(Budget):
     """`Budget` whose `seconds` are processor time of this process (all threads), from now on; None is no limit."""
 
-    def __init__(self, seconds: float | None = None, steps: int | None = None) -> None:
+    def __init__(self, seconds: float | None = None, steps: int | None = None, enough: float | None = None) -> None:
         Budget(seconds, steps)  # checks the limits
         fields = {
             "processor_seconds": seconds,
             "steps": steps,
+            "enough": enough,
             "_wall": time.perf_counter(),
             "_cpu": time.process_time(),
         }

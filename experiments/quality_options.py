@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
 
+from experiments.batch import Parser, natural, positive
 from experiments.quality_clock import CLOCKS
 from experiments.quality_instances import CELLS, EVALUATION, PROFILES, Source
 from experiments.quality_methods import METHODS
@@ -26,15 +26,10 @@ options stand in a method's name:
 Searches over weights start at --initial; searches over middlepoints leave it as it is."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see --help)")
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the command's arguments."""
     methods = "\n".join(f"  {name:17} {entry.help}" for name, entry in METHODS.items())
-    arguments = _Parser(
+    arguments = Parser(
         prog="python -m experiments.quality",
         description="Compare optimisers on the same instances, and with the best that any routing could do.",
         epilog=_EPILOG.format(methods=methods),
@@ -62,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="METHOD,...",
         help="see below [%(default)s]",
     )
-    add("--budget", type=_positive, default=1.0, metavar="SECONDS", help="of each search on each instance [1]")
+    add("--budget", type=positive, default=1.0, metavar="SECONDS", help="of each search on each instance [1]")
     add("--bound", choices=["auto", "lp", "none"], default="auto",
         help="auto: the data set's, else a linear program's up to 150 nodes; lp: always that [auto]")  # fmt: skip
     add(
@@ -71,30 +66,12 @@ def parser() -> argparse.ArgumentParser:
         default="wall",
         help="what budgets are measured by; cpu on a busy machine [wall]",
     )
-    add("--seed", type=_natural, default=0, help="of all methods [0]")
-    add(
-        "--workers", type=_natural, default=1, metavar="N", help="processes; more than free cores distort the times [1]"
-    )
+    add("--seed", type=natural, default=0, help="of all methods [0]")
+    add("--workers", type=natural, default=1, metavar="N", help="processes; more than free cores distort the times [1]")
     add("--out", type=Path, metavar="DIR", help="keep results there; tables and figures at the end")
     add("--resume", action="store_true", help="go on with the results in --out")
     add("--json", action="store_true", help="print one JSON object instead of tables")
     return arguments
-
-
-def _natural(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 1 << 64):
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected seconds above 0")
-    return value
 
 
 def _matrices(text: str, first: int) -> tuple[int, ...]:

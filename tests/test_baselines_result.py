@@ -44,3 +44,15 @@ def test_the_limit_that_comes_first_ends_a_call() -> None:
     assert trace.used(Budget(steps=0), 0) == 1.0
     assert trace.used(Budget(seconds=1e6, steps=4), 2) == 0.5
     assert trace.used(Budget(seconds=0.0, steps=4), 2) == 1.0
+
+
+def test_enough_is_no_limit_but_ends_a_call() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Budget(enough=1.0).require_end()
+    trace = Trace()
+    budget = Budget(steps=10, enough=0.5)
+    assert not trace.exhausted(budget, 0)
+    trace.record(0.6)
+    assert not trace.exhausted(budget, 1)
+    trace.record(0.5)
+    assert trace.exhausted(budget, 2)
