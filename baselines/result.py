@@ -51,6 +51,11 @@ class Budget:
         if (self.seconds is not None and not self.seconds >= 0) or (self.steps is not None and self.steps < 0):
             raise ValueError(f"a budget of {self.seconds} s and {self.steps} steps, expected none below zero")
 
+    @property
+    def nominal_seconds(self) -> float | None:
+        """The seconds as they were asked for, whatever clock they are counted by."""
+        return self.seconds
+
     def require_end(self) -> None:
         """Raise ValueError if there is no limit at all."""
         if self.seconds is None and self.steps is None:

@@ -39,5 +39,10 @@ class ProcessorBudget(Budget):
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         return self.processor_seconds * (wall / cpu if cpu > 0 else 1.0)
 
+    @property
+    def nominal_seconds(self) -> float | None:
+        """The processor seconds that were asked for."""
+        return self.processor_seconds
+
 
 CLOCKS: dict[str, type[Budget]] = {"wall": Budget, "cpu": ProcessorBudget}

@@ -88,10 +88,15 @@ def test_diverse_replicas_take_the_best_of_their_searches() -> None:
     assert best.mlu == min(single)
 
 
-def test_seconds_are_turned_into_steps_once() -> None:
+def test_seconds_are_turned_into_steps_without_a_clock() -> None:
     topology, traffic = small_network(5, 8, 12)
-    assert agreed_steps(topology, traffic, ones(topology), 1.0) > 100
-    assert replicated(topology, traffic, ones(topology), Budget(seconds=0.02)).mlu > 0
+    steps = agreed_steps(topology, 0.01)
+    assert steps == int(0.01 / (120e-9 * np.sqrt(8 * topology.num_links) + 0.4e-9 * 8 * topology.num_links))
+    by_seconds = replicated(topology, traffic, ones(topology), Budget(seconds=0.01), seed=3)
+    by_steps = replicated(topology, traffic, ones(topology), Budget(steps=steps), seed=3)
+    assert by_seconds.weights is not None and by_steps.weights is not None
+    np.testing.assert_array_equal(by_seconds.weights, by_steps.weights)
+    assert by_seconds.evaluations == by_steps.evaluations > 100
 
 
 def test_a_large_network_keeps_the_proportions_of_its_weights() -> None:
