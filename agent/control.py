@@ -9,10 +9,14 @@ topic                          who publishes          what
 ``cancel``                     coordinator            `Cancel`: end the episode, costs stay as they are
 ``agents/<router>/status``     each agent, retained   `Status`; the broker publishes an offline one as its will
 ``agents/<router>/result``     each agent, retained   `Result`: how its newest episode ended
-``progress``                   the root of the tree   `Progress`: one step
+``agents/<router>/progress``   the root of the tree   `Progress`: one step
 =============================  =====================  ==========================================================
 
 The coordinator is not in the loop: once every agent has its `Start`, the episode runs among the routers alone.
+
+Each agent publishes below its own name only, so a broker can hold it to that (`python -m coordinator broker`). Lists
+and texts are bounded in the schema, and msgspec compares a list's announced length before it makes the list: what a
+message takes in memory is a small multiple of its bytes.
 """
 
 from __future__ import annotations
@@ -30,6 +34,12 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Episode = Annotated[int, Meta(ge=1, le=2**31)]
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Ending = Literal["committed", "kept", "aborted"]
+MAX_STEPS = 1_000_000  # of an episode
+MAX_INCREMENTS = 64  # links in one step
+MAX_DEGREE = 4096  # links of one router
+
+_Links = Annotated[list[Count], Meta(max_length=MAX_INCREMENTS)]
+_HashOrNone = Annotated[str, Meta(max_length=32)]
 
 
 class MalformedMessage(Exception):
@@ -57,8 +67,8 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     episode: Episode
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    steps: Annotated[int, Meta(ge=1, le=1_000_000)]
-    increments: Annotated[int, Meta(ge=1, le=64)] = 1
+    steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)]
+    increments: Annotated[int, Meta(ge=1, le=MAX_INCREMENTS)] = 1
     temperature_milli: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     share: Literal["candidate", "logits"] = "candidate"
     ecmp: bool = True
@@ -93,10 +103,10 @@ class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     router: Name
     online: bool
     ready: bool = False
-    waiting_for: list[Name] = []
+    waiting_for: Annotated[list[Name], Meta(max_length=MAX_DEGREE)] = []
     episode: Annotated[int, Meta(ge=0, le=2**31)] = 0
-    topology: str = ""
-    checkpoint: str = ""
+    topology: _HashOrNone = ""
+    checkpoint: _HashOrNone = ""
 
 
 class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,7 +114,7 @@ class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     episode: Episode
     step: Count
-    links: list[Count]
+    links: _Links
     mlu: float
 
 
@@ -136,7 +146,7 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     episode: Episode
     status: Ending
     reason: Reason = ""
-    digest: str = ""
+    digest: _HashOrNone = ""
     steps: Count = 0
     best_step: Count = 0
     mlu_start: float = 0.0
@@ -146,9 +156,9 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lsdb_verified: bool = False
     episode_s: float = 0.0
     commit_s: float = 0.0
-    counters: list[LinkCounters] = []
-    links: list[list[Count]] = []
-    mlu: list[float] = []
+    counters: Annotated[list[LinkCounters], Meta(max_length=MAX_DEGREE)] = []
+    links: Annotated[list[_Links], Meta(max_length=MAX_STEPS + 1)] = []
+    mlu: Annotated[list[float], Meta(max_length=MAX_STEPS + 1)] = []
     best_weights: bytes = b""
 
 
@@ -180,9 +190,9 @@ class Topics:
         self._root = f"lockstep/{domain}"
         self.start = f"{self._root}/start"
         self.cancel = f"{self._root}/cancel"
-        self.progress = f"{self._root}/progress"
         self.all_status = f"{self._root}/agents/+/status"
         self.all_results = f"{self._root}/agents/+/result"
+        self.all_progress = f"{self._root}/agents/+/progress"
 
     def status(self, router: str) -> str:
         """Topic of one agent's presence."""
@@ -191,3 +201,7 @@ class Topics:
     def result(self, router: str) -> str:
         """Topic of one agent's results."""
         return f"{self._root}/agents/{router}/result"
+
+    def progress(self, router: str) -> str:
+        """Topic of the steps that one agent reports."""
+        return f"{self._root}/agents/{router}/progress"

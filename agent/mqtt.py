@@ -285,7 +285,7 @@ class AgentLink:
     async def _publish(self, client: aiomqtt.Client, message: Status | Progress | Result) -> None:
         if isinstance(message, Progress):
             # QoS 0: a lost step costs a line on a screen, an acknowledgement costs the root time within its round.
-            await publish(client, self._topics.progress, encode(message), qos=0)
+            await publish(client, self._topics.progress(self.router), encode(message), qos=0)
             return
         status = isinstance(message, Status)
         topic = self._topics.status(self.router) if status else self._topics.result(self.router)

@@ -119,7 +119,7 @@ class Coordinator:
     async def _session(self, client: aiomqtt.Client) -> None:
         """Serve one connection."""
         topics = self._topics
-        await subscribe(client, topics.all_status, topics.all_results, topics.progress)
+        await subscribe(client, topics.all_status, topics.all_results, topics.all_progress)
         self.protocol.connection_made(_now())
         self._turn()
         try:
@@ -136,7 +136,7 @@ class Coordinator:
     async def _receive(self, client: aiomqtt.Client) -> None:
         async for packet in client.messages:
             try:
-                message = read_message(self._topics, packet.topic.value, payload_of(packet))
+                message = read_message(packet.topic.value, payload_of(packet))
             except MalformedMessage as error:
                 self.malformed += 1
                 logger.warning("dropped a message on %s: %s", packet.topic, error)
@@ -159,13 +159,13 @@ class Coordinator:
             self._unsent.popleft()
 
 
-def read_message(topics: Topics, topic: str, payload: bytes) -> Status | Progress | Result:
+def read_message(topic: str, payload: bytes) -> Status | Progress | Result:
     """Return the message of an agent, or raise `MalformedMessage`: also if it names another router than its topic."""
-    if topic == topics.progress:
+    sender, _, kind = topic.rpartition("/")
+    if kind == "progress":
         return decode(payload, Progress)
-    router, _, kind = topic.rpartition("/")
     message = decode(payload, Status) if kind == "status" else decode(payload, Result)
-    router = router.rpartition("/")[2]
+    router = sender.rpartition("/")[2]
     if message.router != router:
         raise MalformedMessage(f"router {message.router!r} on the topic of {router!r}")
     return message

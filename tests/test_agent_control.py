@@ -100,6 +100,9 @@ def altered(message: Message, **changes: Any) -> bytes:
         (RESULT, "mlu_best", "low"),
         (RESULT, "counters", [{"link": -1}]),
         (RESULT, "links", [[2**53 + 1]]),
+        (RESULT, "links", [[1] * 65]),
+        (RESULT, "mlu", [1.0] * 1_000_002),
+        (RESULT, "digest", "0" * 33),
     ],
 )
 def test_values_outside_their_range_are_malformed(message: Message, field: str, value: object) -> None:
@@ -128,15 +131,12 @@ def test_noise_is_a_message_or_malformed(payload: bytes) -> None:
 
 def test_topics() -> None:
     topics = Topics("lab")
-    assert (topics.start, topics.cancel, topics.progress) == (
-        "lockstep/lab/start",
-        "lockstep/lab/cancel",
-        "lockstep/lab/progress",
-    )
+    assert (topics.start, topics.cancel) == ("lockstep/lab/start", "lockstep/lab/cancel")
     assert topics.status("r1") == "lockstep/lab/agents/r1/status"
     assert topics.result("r1") == "lockstep/lab/agents/r1/result"
     assert topics.all_status == topics.status("+")
     assert topics.all_results == topics.result("+")
+    assert topics.all_progress == topics.progress("+")
 
 
 @pytest.mark.parametrize(

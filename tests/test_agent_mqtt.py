@@ -63,7 +63,7 @@ class Observer:
 
     async def __aenter__(self) -> "Observer":
         await self.client.__aenter__()
-        await self.client.subscribe([(TOPICS.all_status, 1), (TOPICS.all_results, 1), (TOPICS.progress, 1)])
+        await self.client.subscribe([(TOPICS.all_status, 1), (TOPICS.all_results, 1), (TOPICS.all_progress, 1)])
         self.task = asyncio.create_task(self.run())
         return self
 
