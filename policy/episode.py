@@ -9,7 +9,7 @@ process that decides what the routers would decide together, bit for bit. As a c
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from policy import features as kernels
 from policy.checkpoint import Checkpoint
 from policy.features import FEATURE_SETS, NEVER, NUMBERS, RECENCY
-from policy.mpnn import Network
+from policy.mpnn import Network, adjacency_without
 from policy.sampling import choose, quantise, scores
 from routing.state import MAX_WEIGHT, RoutingState
 from routing.topology import Topology
@@ -173,8 +173,11 @@ def run_episode(
     temperature: float | None = None,
     increments: int = 1,
     ecmp: bool = True,
+    absent: Set[int] = frozenset(),
 ) -> EpisodeTrace:
     """Run an episode centrally: the same decisions as the routers' for the same arguments.
+
+    After links failed, `topology` is what is left of it, see `routing.subnetwork`.
 
     Parameters
     ----------
@@ -183,23 +186,29 @@ def run_episode(
     episode : number of the episode; each has noise of its own
     temperature : divides the logits; default: the checkpoint's
     increments : links per step, sampled without replacement
+    absent : nodes without an agent: their links keep their weights and send no hidden states
 
     Raises
     ------
     InputError : traffic or weights do not fit the topology
+    ValueError : no node has an agent
     NonFiniteLogit : the network computed NaN or infinity
     """
     network = Network(checkpoint.preset, checkpoint.parameters)
     temperature = checkpoint.temperature if temperature is None else temperature
     state = Episode(topology, traffic, start_weights, steps, checkpoint.preset.features, ecmp=ecmp)
     links = np.arange(topology.num_links, dtype=np.int32)
-    actions = np.zeros((steps, min(increments, len(links))), dtype=np.int32)
+    own = links[~np.isin(topology.src, list(absent))]
+    if not len(own):
+        raise ValueError("no node has an agent")
+    pairs = adjacency_without(topology, absent) if absent else None
+    actions = np.zeros((steps, min(increments, len(own))), dtype=np.int32)
     scored = np.zeros(actions.shape, dtype=np.int64)
     mlu = np.zeros(steps + 1)
     mlu[0] = state.mlu
     for step in range(steps):
-        logits = quantise(network.logits(topology, state.features(links)), temperature)
-        chosen = choose(scores(logits, links, seed, episode, step), links, increments)
+        logits = quantise(network.logits(topology, state.features(links), pairs)[own], temperature)
+        chosen = choose(scores(logits, own, seed, episode, step), own, increments)
         scored[step], actions[step] = zip(*chosen, strict=True)
         mlu[step + 1] = state.apply([link for _, link in chosen])
     return EpisodeTrace(actions, scored, mlu, state.best_step, state.best_weights, state.routing.weights)

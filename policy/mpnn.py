@@ -6,13 +6,14 @@
     logit[l] = readout(h[l]) + skip * x[l, 0]
 
 `half` rounds to float16, because that is what travels between routers: what is sent is what is used. Link j->k hears
-every link i->j, its own reverse included. All arithmetic is float32 in a fixed order (`policy.layers`), so a router
-that computes its own links and an engine that computes all of them get the same bits.
+every link i->j, its own reverse included; a router without an agent says nothing. All arithmetic is float32 in a fixed
+order (`policy.layers`), so a router that computes its own links and an engine that computes all of them get the same
+bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from itertools import pairwise
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -26,7 +27,7 @@ from policy.preset import ACTIVATIONS, AGGREGATIONS, PRESETS, Preset
 from routing.jit import njit
 from routing.topology import Topology
 
-__all__ = ["PRESETS", "Adjacency", "Network", "Preset", "adjacency", "forward"]
+__all__ = ["PRESETS", "Adjacency", "Network", "Preset", "adjacency", "adjacency_without", "forward"]
 
 
 class Adjacency(NamedTuple):
@@ -48,12 +49,17 @@ def adjacency(topology: Topology) -> Adjacency:
     """Return the link-to-link adjacency of a network: link j->k hears every link i->j. Remembered per topology."""
     known = _ADJACENCY.get(topology)
     if known is None:
-        heard = [topology.incoming(int(node)) for node in topology.src]
-        degree = np.array([len(links) for links in heard], dtype=np.int64)
-        receivers = np.repeat(np.arange(len(heard), dtype=np.uint32), degree)
-        known = Adjacency(np.concatenate(heard).astype(np.uint32), receivers, np.concatenate([[0], np.cumsum(degree)]))
-        _ADJACENCY[topology] = known
+        known = _ADJACENCY[topology] = adjacency_without(topology, frozenset())
     return known
+
+
+def adjacency_without(topology: Topology, absent: Set[int]) -> Adjacency:
+    """Return the adjacency where the links out of `absent` nodes send nothing: what they would say is left out."""
+    silent = np.isin(topology.src, list(absent))
+    heard = [links[~silent[links]] for links in (topology.incoming(int(node)) for node in topology.src)]
+    degree = np.array([len(links) for links in heard], dtype=np.int64)
+    receivers = np.repeat(np.arange(len(heard), dtype=np.uint32), degree)
+    return Adjacency(np.concatenate(heard).astype(np.uint32), receivers, np.concatenate([[0], np.cumsum(degree)]))
 
 
 def _every_pair(incoming: int, own: int) -> Adjacency:
@@ -79,33 +85,38 @@ def forward(
     layers.read_out(flat, plan, hidden, x, lanes, one, two, logits)
 
 
-@njit("f4[:, ::1](f4[::1], i8[::1], f4[:, ::1])")
-def _initial(flat: Float32, plan: Int64, features: Float32) -> Float32:
+@njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1])")
+def _initial(flat: Float32, plan: Int64, features: Float32, out: Float32) -> None:
     lanes = features.shape[0]
     one = np.empty((plan[layers.WIDEST], lanes), np.float32)
     two = np.empty((plan[layers.WIDEST], lanes), np.float32)
     hidden = np.empty((plan[layers.HIDDEN], lanes), np.float32)
     layers.encode(flat, plan, features.T.copy(), hidden, lanes, one, two)
-    return hidden.T.copy()
+    out[:] = hidden.T
 
 
-@njit("f4[:, ::1](f4[::1], i8[::1], f4[:, ::1], f4[:, ::1], u4[::1], u4[::1], i8[::1])")
+@njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1], u4[::1], u4[::1], i8[::1], f4[:, ::1])")
 def _round(
-    flat: Float32, plan: Int64, own: Float32, incoming: Float32, senders: UInt32, receivers: UInt32, first: Int64
-) -> Float32:
+    flat: Float32,
+    plan: Int64,
+    own: Float32,
+    incoming: Float32,
+    senders: UInt32,
+    receivers: UInt32,
+    first: Int64,
+    out: Float32,
+) -> None:
     hidden = own.T.copy()
     layers.exchange(flat, plan, hidden, incoming.T.copy(), senders, receivers, first, hidden)
-    return hidden.T.copy()
+    out[:] = hidden.T
 
 
-@njit("f4[::1](f4[::1], i8[::1], f4[:, ::1], f4[:, ::1])")
-def _readout(flat: Float32, plan: Int64, hidden: Float32, features: Float32) -> Float32:
+@njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1], f4[::1])")
+def _readout(flat: Float32, plan: Int64, hidden: Float32, features: Float32, logits: Float32) -> None:
     lanes = hidden.shape[0]
     one = np.empty((plan[layers.WIDEST], lanes), np.float32)
     two = np.empty((plan[layers.WIDEST], lanes), np.float32)
-    logits = np.empty(lanes, np.float32)
     layers.read_out(flat, plan, hidden.T.copy(), features.T.copy(), lanes, one, two, logits)
-    return logits
 
 
 def _single(values: NDArray[np.floating]) -> Float32:
@@ -145,7 +156,9 @@ class Network:
 
     def initial(self, features: Float32) -> Float32:
         """Return the hidden states (n, D) before the first round, from features (n, F) of any links."""
-        return _initial(self.flat, self.plan, _single(features))
+        hidden: Float32 = np.empty((len(features), self.preset.hidden), dtype=np.float32)
+        _initial(self.flat, self.plan, _single(features), hidden)
+        return hidden
 
     def round(self, own: Float32, incoming: Float32) -> Float32:
         """Return the next hidden states (n, D) of one router's links.
@@ -157,16 +170,23 @@ class Network:
         pairs = self._pairs.get(key)
         if pairs is None:
             pairs = self._pairs[key] = _every_pair(*key)
-        return _round(self.flat, self.plan, _single(own), _single(incoming), *pairs)
+        hidden: Float32 = np.empty((len(own), self.preset.hidden), dtype=np.float32)
+        _round(self.flat, self.plan, _single(own), _single(incoming), *pairs, hidden)
+        return hidden
 
     def readout(self, own: Float32, features: Float32) -> Float32:
         """Return the logits (n,) from hidden states (n, D) and features (n, F) of the same links."""
-        return _readout(self.flat, self.plan, _single(own), _single(features))
+        logits: Float32 = np.empty(len(own), dtype=np.float32)
+        _readout(self.flat, self.plan, _single(own), _single(features), logits)
+        return logits
 
-    def logits(self, topology: Topology, features: Float32) -> Float32:
-        """Return the logits (L,) of all links from features (L, F): every router's computation at once."""
+    def logits(self, topology: Topology, features: Float32, pairs: Adjacency | None = None) -> Float32:
+        """Return the logits (L,) of all links from features (L, F): every router's computation at once.
+
+        pairs : which links hear which; default: the topology's `adjacency`
+        """
         logits: Float32 = np.empty(len(features), dtype=np.float32)
-        forward(self.flat, self.plan, *adjacency(topology), _single(features), logits)
+        forward(self.flat, self.plan, *(pairs or adjacency(topology)), _single(features), logits)
         return logits
 
 
