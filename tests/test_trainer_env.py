@@ -11,9 +11,11 @@ import torch
 
 from policy.checkpoint import load_checkpoint
 from policy.episode import Episode
+from policy.mpnn import Network
 from routing.errors import InputError
 from routing.formats import load_topology
 from routing.state import RoutingState
+from trainer.acting import exact_logits
 from trainer.args import PRESETS, Args, parse
 from trainer.env import VecEnv, greedy_plus_one
 from trainer.instances import (
@@ -29,7 +31,7 @@ from trainer.instances import (
     random_weights,
 )
 from trainer.ppo import Trainer, train
-from trainer.rollout import rollout
+from trainer.rollout import play, trajectories
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "marl-gnn-te"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the published data set is not here")
@@ -72,9 +74,11 @@ def test_block_does_what_single_episodes_do() -> None:
 
 def test_rollout_samples_from_the_policy() -> None:
     trainer = Trainer(TINY, InstanceSource((), None, 1))
-    env = VecEnv([_instance(1, steps=1)], "default", copies=4000)
-    (trajectory,) = rollout(env, trainer.agent, trainer.generator)
-    (log_probs,), _ = trainer.agent([(env.blocks[0].topology, trajectory.features[0, :1])])
+    actor, instance = trainer.agent.actor, _instance(1, steps=1)
+    env = VecEnv([instance], "default", copies=4000)
+    plays = play(exact_logits(Network(actor.preset, actor.export())), env, seed=5)
+    (trajectory,) = trajectories(plays, [instance], 4000, 0)
+    (log_probs,), _ = trainer.agent([(trajectory.topology, trajectory.features[0, :1])])
     counts = torch.bincount(trajectory.actions[0], minlength=log_probs.shape[1])
     expected = 4000 * log_probs.exp()[0].detach()
     assert ((counts - expected).square() / expected).sum() < 2 * len(counts)  # chi-square, a hundred to one

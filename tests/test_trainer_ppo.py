@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from trainer.advantages import discounted_returns, gae, group_baseline, group_means, normalise_steps
 from trainer.env import rewards
-from trainer.ppo import clipped_loss
+from trainer.learning import clipped_loss
 
 
 @settings(deadline=None, max_examples=50)
@@ -73,11 +73,12 @@ def test_clipped_loss_has_no_gradient_beyond_the_range() -> None:
     assert logprob.grad[1] == pytest.approx(-0.55)
 
 
-def test_rewards_of_both_kinds() -> None:
+def test_rewards_of_all_kinds() -> None:
     mlu = np.array([[2.0], [1.0], [4.0], [0.5]])
     np.testing.assert_allclose(rewards(mlu, "paper")[:, 0], [1.0, -3.0, 3.5])
+    np.testing.assert_allclose(rewards(mlu, "relative")[:, 0], np.log(mlu[:-1, 0] / mlu[1:, 0]))
     np.testing.assert_allclose(rewards(mlu, "log")[:, 0], [math.log(2), 0, math.log(2)])
-    with pytest.raises(ValueError, match="expected 'paper' or 'log'"):
+    with pytest.raises(ValueError, match="expected one of paper, relative, log"):
         rewards(mlu, "other")
 
 

@@ -27,8 +27,10 @@ class Args:
     """folder of the published data set (marl-gnn-te): 0-79 train, 80-99 validate; without it matrices are generated"""
     out: Path = Path("runs/ppo")
     """folder for TensorBoard, the last and the best checkpoint"""
+    init: Path | None = None
+    """checkpoint to start from: its parameters, nothing else"""
     resume: Path | None = None
-    """checkpoint to start from (parameters only)"""
+    """folder of a run to continue: its arguments, and the parameters that it would have without the interruption"""
     topologies: tuple[str, ...] = ("nsfnet", "geant2")
     """networks to train and validate on"""
     generated: int = 0
@@ -49,8 +51,8 @@ class Args:
     stretch: float = 1.0
     """episode length in units of the default T (100 for nsfnet, 150 for gbn, 200 for geant2)"""
 
-    reward: Literal["log", "paper"] = "log"
-    """log: log(best_t / best_t+1) of the lowest MLU so far; paper: MLU_t - MLU_t+1"""
+    reward: Literal["log", "relative", "paper"] = "log"
+    """log: log(best_t / best_t+1) of the lowest MLU so far; relative: log(MLU_t / MLU_t+1); paper: MLU_t - MLU_t+1"""
     baseline: Literal["group", "critic"] = "group"
     """group: mean over the group at the same step; critic: a second network"""
     gamma: float = 0.97
@@ -95,9 +97,15 @@ class Args:
     validation_copies: int = 4
     """episodes per validation instance (twice as many when the temperature is chosen)"""
     device: str = "cpu"
-    """torch device of the network"""
+    """torch device for learning (cpu, cuda, cuda:1)"""
     threads: int = 1
     """torch threads"""
+    inference: Literal["exact", "torch"] = "exact"
+    """logits of the rollouts: by the routers' kernels on the CPU, or in torch batches on the device"""
+    workers: int = 0
+    """processes that play the episodes (0: this one); with `--ray local`, the CPUs of the cluster"""
+    ray: str | None = None
+    """Ray cluster that plays the episodes: local (on this machine), auto, HOST:PORT or ray://HOST:PORT"""
     smoke: bool = False
     """train three seeds briefly on random networks, check the gain on an unseen one, exit 1 if it is missing"""
 
@@ -134,13 +142,19 @@ PRESETS = {
 }
 
 
-def parse(argv: Sequence[str] | None = None) -> Args:
-    """Read the command line; `--preset` is looked up first because the other defaults follow from it."""
+def option(argv: Sequence[str], name: str) -> str | None:
+    """Return the value of one option before the command line is parsed: the other defaults follow from some."""
+    for word, following in zip(argv, [*argv[1:], None], strict=False):
+        if word == name:
+            return following
+        if word.startswith(name + "="):
+            return word.partition("=")[2]
+    return None
+
+
+def parse(argv: Sequence[str] | None = None, defaults: Args | None = None) -> Args:
+    """Read the command line; what it does not say is as in `defaults`, else as in the preset."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    name = "default"
-    for word, following in zip(argv, [*argv[1:], ""], strict=False):
-        if word == "--preset" and following in PRESETS:
-            name = following
-        elif word.startswith("--preset=") and word.partition("=")[2] in PRESETS:
-            name = word.partition("=")[2]
-    return tyro.cli(Args, default=PRESETS[name], args=argv, prog="python -m trainer.ppo")
+    if defaults is None:
+        defaults = PRESETS.get(option(argv, "--preset") or "", PRESETS["default"])
+    return tyro.cli(Args, default=defaults, args=argv, prog="python -m trainer.ppo")

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from baselines.greedy import greedy
 from baselines.result import Budget
 from policy.episode import Episode
-from policy.mpnn import Network, adjacency, forward
-from routing.jit import njit
+from policy.features import FEATURE_SETS
 from trainer.instances import Instance
+
+REWARDS = ("paper", "relative", "log")
 
 
 def rewards(mlu: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
@@ -32,41 +33,37 @@ def rewards(mlu: NDArray[np.float64], kind: str) -> NDArray[np.float64]:
     `paper`: MLU_t - MLU_t+1 (paper 003, IV-C). Sums to start minus end: a detour through worse states is paid back, but
     what is kept in the end is the best state, not the last.
 
+    `relative`: log(MLU_t / MLU_t+1), the same without the traffic's scale.
+
     `log`: log(best_t / best_t+1) with best the lowest MLU so far. Sums to log(start / best), the thing that is wanted;
     never negative, and independent of the traffic's scale.
     """
     if kind == "paper":
         return mlu[:-1] - mlu[1:]
+    if kind == "relative":
+        return np.log(mlu[:-1] / mlu[1:])
     if kind == "log":
         best = np.minimum.accumulate(mlu, axis=0)
         return np.log(best[:-1] / best[1:])
-    raise ValueError(f"reward {kind!r}, expected 'paper' or 'log'")
-
-
-@njit("void(f4[::1], i8[::1], u4[::1], u4[::1], i8[::1], f4[:, :, ::1], f4[:, ::1])")
-def _forward_each(
-    flat: NDArray[np.float32],
-    plan: NDArray[np.int64],
-    senders: NDArray[np.uint32],
-    receivers: NDArray[np.uint32],
-    first: NDArray[np.int64],
-    features: NDArray[np.float32],
-    logits: NDArray[np.float32],
-) -> None:
-    # One network at a time: its hidden states stay in the first-level cache, which a large batch would leave.
-    for b in range(features.shape[0]):
-        forward(flat, plan, senders, receivers, first, features[b], logits[b])
+    raise ValueError(f"reward {kind!r}, expected one of {', '.join(REWARDS)}")
 
 
 class Block:
-    """B episodes on one topology, in lockstep."""
+    """B episodes on one topology, in lockstep.
 
-    def __init__(self, instances: Sequence[Instance], features: str) -> None:
+    instances : B of them, of the same topology and length
+    features : key of `policy.features.FEATURE_SETS`
+    numbers : (B,) int64, the episodes' numbers, on which their noise depends (default: from 0 on)
+    """
+
+    def __init__(self, instances: Sequence[Instance], features: str, numbers: NDArray[np.int64] | None = None) -> None:
         self.topology = instances[0].topology
         self.steps = instances[0].steps
         if any(i.topology is not self.topology or i.steps != self.steps for i in instances):
             raise ValueError("episodes of a block must share their topology and length")
         self.instances = tuple(instances)
+        self.numbers = np.arange(len(instances)) if numbers is None else numbers
+        self.num_features = len(FEATURE_SETS[features])
         self.episodes = [Episode(i.topology, i.traffic, i.start_weights, i.steps, features) for i in instances]
         self._links = np.arange(self.topology.num_links, dtype=np.int32)
         self.mlu = np.zeros((self.steps + 1, len(instances)))
@@ -81,12 +78,6 @@ class Block:
     def observe(self) -> NDArray[np.float32]:
         """(B, L, F) float32."""
         return np.stack([episode.features(self._links) for episode in self.episodes])
-
-    def logits(self, network: Network, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (B, L) from features (B, L, F), computed as the routers compute them."""
-        logits = np.empty(features.shape[:2], dtype=np.float32)
-        _forward_each(network.flat, network.plan, *adjacency(self.topology), features, logits)
-        return logits
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Raise one link's weight in every episode."""
@@ -109,15 +100,24 @@ class VecEnv:
     """Blocks of episodes, one for each topology and length among the instances, every instance `copies` times.
 
     Within a block the copies of an instance are neighbours: episode ``i * copies + c`` is copy c of the block's
-    instance i.
+    instance i. The number of copy c of instance i of *all* instances is ``first_episode + i * copies + c``.
     """
 
-    def __init__(self, instances: Sequence[Instance], features: str, copies: int = 1) -> None:
-        grouped: dict[tuple[int, int], list[Instance]] = {}
-        for instance in instances:
-            grouped.setdefault((id(instance.topology), instance.steps), []).extend([instance] * copies)
+    def __init__(
+        self, instances: Sequence[Instance], features: str, copies: int = 1, *, first_episode: int = 0
+    ) -> None:
+        grouped: dict[tuple[int, int], list[int]] = {}
+        for i, instance in enumerate(instances):
+            grouped.setdefault((id(instance.topology), instance.steps), []).append(i)
         self.copies = copies
-        self.blocks = [Block(group, features) for group in grouped.values()]
+        self.blocks = [
+            Block(
+                [instances[i] for i in group for _ in range(copies)],
+                features,
+                first_episode + np.array([i * copies + c for i in group for c in range(copies)]),
+            )
+            for group in grouped.values()
+        ]
 
     @property
     def active(self) -> list[Block]:

@@ -16,6 +16,7 @@ _BESIDE_THE_BAR = {
     "charts/log_gain": "gain",
     "losses/entropy": "entropy",
     "validation/ratio_to_greedy": "mlu/greedy",
+    "validation/ratio_to_bound": "mlu/bound",
     "charts/SPS": "SPS",
 }
 
@@ -24,12 +25,16 @@ class RunLog:
     """Context manager around a training run; without a folder only the progress bar is shown.
 
     TensorBoard tags are CleanRL's: ``charts/reward``, ``charts/SPS``, ``losses/approx_kl``, ``losses/clipfrac``,
-    ``losses/entropy``, ``losses/explained_variance``; ours: ``validation/ratio_to_greedy`` (one episode) and
-    ``validation/best_ratio_to_greedy`` (best of several). The x axis is environment steps.
+    ``losses/entropy``, ``losses/explained_variance``; ours: ``validation/ratio_to_greedy`` (one episode),
+    ``validation/best_ratio_to_greedy`` (best of several), the same to the flow bound, and ``speed/STAGE``, environment
+    steps per second if there were nothing but that stage (features, network, sampling, environment: summed over the
+    workers; learning). The x axis is environment steps.
     """
 
-    def __init__(self, folder: Path | None, args: Args) -> None:
-        self._writer = SummaryWriter(str(folder)) if folder else None
+    def __init__(self, folder: Path | None, args: Args, resumed_at: int | None = None) -> None:
+        # What a killed run wrote after its last state is hidden: the same steps are written again.
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer = SummaryWriter(str(folder), purge_step=purge) if folder else None
         if self._writer:
             rows = "\n".join(f"|{name}|{value}|" for name, value in asdict(args).items())
             self._writer.add_text("arguments", f"|argument|value|\n|-|-|\n{rows}")

@@ -65,6 +65,10 @@ class LinkGraph:
         """Number of stacked links n."""
         return len(self.in_degree)
 
+    def to(self, device: torch.device) -> LinkGraph:
+        """Return the graph on a device."""
+        return LinkGraph(self.senders.to(device), self.receivers.to(device), self.in_degree.to(device))
+
 
 def adjacency(topology: Topology) -> NDArray[np.int64]:
     """Return (2, A) sender and receiver links: link j->k hears every link i->j, in ascending order of both."""
@@ -91,14 +95,14 @@ class GraphCache:
         self._limit = limit
         self._graphs: dict[tuple[tuple[int, int], ...], tuple[LinkGraph, list[Topology]]] = {}
 
-    def get(self, blocks: Sequence[tuple[Topology, int]]) -> LinkGraph:
-        """Return `block_diagonal(blocks)`."""
+    def get(self, blocks: Sequence[tuple[Topology, int]], device: torch.device) -> LinkGraph:
+        """Return `block_diagonal(blocks)` on a device, always the same one."""
         key = tuple((id(topology), copies) for topology, copies in blocks)
         if key not in self._graphs:
             if len(self._graphs) >= self._limit:
                 del self._graphs[next(iter(self._graphs))]
             # Holding the topologies keeps their ids from being given to others.
-            self._graphs[key] = (block_diagonal(blocks), [topology for topology, _ in blocks])
+            self._graphs[key] = (block_diagonal(blocks).to(device), [topology for topology, _ in blocks])
         return self._graphs[key][0]
 
 
@@ -210,19 +214,29 @@ class Agent(nn.Module):
         self.critic = critic
         self.graphs = GraphCache()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def _graph(self, parts: Sequence[tuple[Topology, Tensor]]) -> LinkGraph:
+        return self.graphs.get([(topology, len(x)) for topology, x in parts], self.device)
+
+    def logits(self, parts: Sequence[tuple[Topology, Tensor]]) -> list[Tensor]:
+        """Logits (S, L) for each part, a topology and features (S, L, F)."""
+        x = torch.cat([x.reshape(-1, x.shape[-1]) for _, x in parts])
+        stacked = self.actor(x, self._graph(parts)).split([x.shape[0] * x.shape[1] for _, x in parts])
+        return [y.view(x.shape[:2]) for y, (_, x) in zip(stacked, parts, strict=True)]
+
     def forward(self, parts: Sequence[tuple[Topology, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
         """Log-probabilities (S, L) and values (S,) for each part, a topology and features (S, L, F)."""
-        graph = self.graphs.get([(topology, len(x)) for topology, x in parts])
-        x = torch.cat([x.reshape(-1, x.shape[-1]) for _, x in parts])
-        logits = self.actor(x, graph).split([x.shape[0] * x.shape[1] for _, x in parts])
-        log_probs = [y.view(p.shape[:2]).log_softmax(dim=1) for y, (_, p) in zip(logits, parts, strict=True)]
-        return log_probs, [self.values(topology, x) for topology, x in parts]
+        return [y.log_softmax(dim=1) for y in self.logits(parts)], [self.values(topology, x) for topology, x in parts]
 
     def values(self, topology: Topology, x: Tensor) -> Tensor:
         """Values (S,) of features (S, L, F); zeros without a critic."""
         if self.critic is None:
-            return torch.zeros(len(x))
-        hidden = self.critic.states(x.reshape(-1, x.shape[-1]), self.graphs.get([(topology, len(x))]))
+            return torch.zeros(len(x), device=x.device)
+        hidden = self.critic.states(x.reshape(-1, x.shape[-1]), self._graph([(topology, x)]))
         return self.critic.value(hidden.view(*x.shape[:2], -1))
 
 

@@ -2,131 +2,59 @@
 
 One iteration, as in the paper (003, IV-C) and in CleanRL's words:
 
-1. `rollout`: `num_envs` episodes of T steps with the current policy. All links of a network form *one* categorical
-   distribution; its logits come from the links' readouts (Algorithm 1), so this is single-agent PPO with a policy that
-   many agents evaluate together.
-2. `estimate_advantages`: `gae` with a critic; or `group_means` without one: what an episode gained beyond the mean of
-   the episodes that started from the same instance, at the same step.
-3. `update`: a few passes of minibatch gradient steps on the clipped objective.
+1. `trainer.rollout`: `num_envs` episodes of T steps with the current policy. All links of a network form *one*
+   categorical distribution; its logits come from the links' readouts (Algorithm 1), so this is single-agent PPO with a
+   policy that many agents evaluate together.
+2. `trainer.learning.estimate_advantages`: with a critic, the generalised advantage estimate; without one, what an
+   episode gained beyond the mean of the episodes that started from the same instance, at the same step.
+3. `trainer.learning.update`: a few passes of minibatch gradient steps on the clipped objective.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from policy.checkpoint import load_checkpoint, save_checkpoint
 from policy.mpnn import PRESETS
 from routing.errors import InputError
-from trainer.advantages import discounted_returns, gae, group_baseline, normalise_steps
-from trainer.args import Args, parse
-from trainer.env import VecEnv, rewards
+from trainer.args import Args
+from trainer.clock import STAGES, Clock
+from trainer.env import rewards
 from trainer.instances import InstanceSource
+from trainer.learning import estimate_advantages, update
 from trainer.logs import RunLog
 from trainer.model import Actor, Agent, Critic, initialise
-from trainer.rollout import Trajectory, Validation, rollout
+from trainer.players import InProcesses, InThisProcess, Players, Task
+from trainer.resume import NAME, arguments, read_state, write_state
+from trainer.rollout import trajectories
+from trainer.validation import Validation
 
 
-def clipped_loss(logprob: Tensor, old_logprob: Tensor, advantages: Tensor, clip_coef: float) -> Tensor:
-    """PPO's objective as a loss: mean of max(-A r, -A clip(r, 1 - c, 1 + c)) with r the probability ratio."""
-    ratio = (logprob - old_logprob).exp()
-    return torch.max(-advantages * ratio, -advantages * ratio.clamp(1 - clip_coef, 1 + clip_coef)).mean()
-
-
-def estimate_advantages(trajectories: Sequence[Trajectory], args: Args) -> dict[str, float]:
-    """Fill in advantages and returns; report how much of the returns' variance the baseline explains."""
-    baselines, all_returns = [], []
-    for trajectory in trajectories:
-        reward = torch.from_numpy(rewards(trajectory.block.mlu, args.reward)).float()
-        if args.baseline == "critic":
-            trajectory.advantages = gae(reward, trajectory.values, args.gamma, args.gae_lambda)
-            trajectory.returns = trajectory.advantages + trajectory.values[:-1]
-            baseline = trajectory.values[:-1]
-        else:
-            trajectory.returns = discounted_returns(reward, args.gamma)
-            mlu = torch.from_numpy(trajectory.block.mlu)
-            baseline = group_baseline(trajectory.returns.double(), mlu, args.group_size).float()
-            trajectory.advantages = trajectory.returns - baseline
-        baselines.append(baseline.flatten())
-        all_returns.append(trajectory.returns.flatten())
-    explained = 1 - (torch.cat(all_returns) - torch.cat(baselines)).var() / torch.cat(all_returns).var()
-    if args.normalise == "rollout":
-        everything = torch.cat([t.advantages.flatten() for t in trajectories])
-        for trajectory in trajectories:
-            trajectory.advantages = (trajectory.advantages - everything.mean()) / (everything.std() + 1e-8)
-    else:
-        for trajectory in trajectories:
-            trajectory.advantages = normalise_steps(trajectory.advantages, args.normalise_floor)
-    return {"losses/explained_variance": float(explained)}
-
-
-def minibatches(
-    trajectories: Sequence[Trajectory], num_minibatches: int, fraction: float, generator: torch.Generator
-) -> Iterator[list[tuple[Trajectory, Tensor, Tensor]]]:
-    """Cut a random `fraction` of all (step, episode) samples into minibatches, each with its share of every block."""
-    shares = []
-    for trajectory in trajectories:
-        steps, envs = trajectory.actions.shape
-        chosen = torch.randperm(steps * envs, generator=generator)[: int(fraction * steps * envs)]
-        usable = len(chosen) // num_minibatches * num_minibatches  # equal sizes, so that graphs are built once
-        shares.append(chosen[:usable].view(num_minibatches, -1))
-    for i in range(num_minibatches):
-        yield [
-            (t, share[i] // t.actions.shape[1], share[i] % t.actions.shape[1])
-            for t, share in zip(trajectories, shares, strict=True)
-        ]
-
-
-def update(
-    trajectories: Sequence[Trajectory],
-    agent: Agent,
-    optimizer: torch.optim.Optimizer,
-    args: Args,
-    generator: torch.Generator,
-) -> dict[str, float]:
-    """Improve the agent on what was collected; return the metrics of the last pass."""
-    metrics: dict[str, float] = {}
-    for _ in range(args.update_epochs):
-        sums = np.zeros(6)
-        for batch in minibatches(trajectories, args.num_minibatches, args.sample_fraction, generator):
-            parts = [(t.block.topology, t.features[steps, envs]) for t, steps, envs in batch]
-            log_probs, values = agent(parts)
-            old, advantages, returns = (
-                torch.cat([getattr(t, name)[steps, envs] for t, steps, envs in batch])
-                for name in ("logprob", "advantages", "returns")
-            )
-            chosen = torch.cat(
-                [lp.gather(1, t.actions[s, e][:, None])[:, 0] for lp, (t, s, e) in zip(log_probs, batch, strict=True)]
-            )
-            entropy = torch.cat([-(lp.exp() * lp).sum(dim=1) for lp in log_probs]).mean()
-            pg_loss = clipped_loss(chosen, old, advantages, args.clip_coef)
-            v_loss = 0.5 * (torch.cat(values) - returns).square().mean()
-            loss = pg_loss - args.ent_coef * entropy
-            if agent.critic is not None:
-                loss = loss + args.vf_coef * v_loss
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
-            optimizer.step()
-            with torch.no_grad():
-                log_ratio = chosen - old
-                approx_kl = (log_ratio.exp() - 1 - log_ratio).mean()
-                clipfrac = ((log_ratio.exp() - 1).abs() > args.clip_coef).float().mean()
-            sums += [float(x.detach()) for x in (pg_loss, v_loss, entropy, approx_kl, clipfrac, norm)]
-        names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clipfrac", "grad_norm")
-        metrics = {f"losses/{name}": x / args.num_minibatches for name, x in zip(names, sums, strict=True)}
-        if args.target_kl is not None and metrics["losses/approx_kl"] > args.target_kl:
-            break
-    return metrics
+def torch_device(name: str) -> torch.device:
+    """Return the device, made to repeat itself bit for bit; InputError where this machine does not have it."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {name}: {reason}, expected a device of this machine, such as cpu") from error
+    if device.type == "cuda":
+        # Sums over messages would otherwise be added up in any order.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    return device
 
 
 def make_agent(args: Args) -> Agent:
@@ -139,17 +67,38 @@ def make_agent(args: Args) -> Agent:
     initialise(actor, generator, last_gain=0.01 if preset.skip else 1.0, skip=3.0)
     if critic is not None:
         initialise(critic, generator, last_gain=1.0)
-    return Agent(actor, critic).to(args.device)
+    return Agent(actor, critic).to(torch_device(args.device))
+
+
+def make_players(args: Args) -> Players:
+    """Whoever plays the episodes; InputError where the arguments contradict each other."""
+    if args.inference == "torch":
+        if args.ray or args.workers:
+            raise InputError("--inference torch plays in this process, expected neither --workers nor --ray")
+        return InThisProcess(batched=True)
+    if args.ray:
+        from trainer.cluster import InCluster  # Ray is an extra of its own
+
+        return InCluster(args.ray, max(args.workers, 1))
+    return InProcesses(args.workers) if args.workers else InThisProcess()
 
 
 class Trainer:
     """The training loop and what lasts from one iteration to the next."""
 
-    def __init__(self, args: Args, source: InstanceSource) -> None:
+    def __init__(
+        self,
+        args: Args,
+        source: InstanceSource,
+        players: Players | None = None,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
         torch.set_num_threads(args.threads)
         self.args = args
         self.agent = make_agent(args)
         self.source = source
+        self.players = players or InThisProcess(batched=args.inference == "torch")
+        self.timer = timer
         self.optimizer = torch.optim.Adam(self.agent.parameters(), lr=args.learning_rate, eps=args.adam_eps)
         self.generator = torch.Generator().manual_seed(args.seed)
         self.global_step = 0
@@ -163,27 +112,47 @@ class Trainer:
 
     def iterate(self) -> dict[str, float]:
         """One rollout and one update."""
-        args, started = self.args, time.perf_counter()
+        args, clock, started = self.args, Clock(self.timer), self.timer()
         draw = self.iteration // args.matrix_iterations
         instances = self.source.train(draw, args.num_instances)
         instances += self.source.random_networks(draw, args.generated, args.sizes)
-        env = VecEnv(instances, self.agent.actor.preset.features, args.group_size)
-        trajectories = rollout(env, self.agent, self.generator)
-        collected = time.perf_counter()
-        metrics = estimate_advantages(trajectories, args)
-        metrics |= update(trajectories, self.agent, self.optimizer, args, self.generator)
+        first = self.iteration * len(instances) * args.group_size
+        plays = self.players.play(self.agent, Task(instances, args.group_size, args.seed, first), clock)
+        collected = self.timer()
+        paths = trajectories(plays, instances, args.group_size, first)
+        with clock.stage("learning"):
+            metrics = estimate_advantages(paths, self.agent, args)
+            metrics |= update(paths, self.agent, self.optimizer, args, self.generator)
+        steps = sum(path.actions.numel() for path in paths)
         self.iteration += 1
-        self.global_step += env.num_steps
-        gain = [np.log(block.mlu[0] / block.best_mlu).mean() for block in env.blocks]
-        reward = [rewards(block.mlu, args.reward).sum(axis=0).mean() for block in env.blocks]
-        now = time.perf_counter()
+        self.global_step += steps
+        gain = [np.log(path.mlu[0] / path.mlu.min(axis=0)).mean() for path in paths]
+        reward = [rewards(path.mlu, args.reward).sum(axis=0).mean() for path in paths]
         return metrics | {
             "charts/reward": float(np.mean(reward)),
             "charts/log_gain": float(np.mean(gain)),
             "charts/learning_rate": self.optimizer.param_groups[0]["lr"],
-            "charts/SPS": env.num_steps / (now - started),
-            "charts/SPS_rollout": env.num_steps / (collected - started),
+            "charts/SPS": steps / (self.timer() - started),
+            "charts/SPS_rollout": steps / (collected - started),
+            **{f"speed/{stage}": steps / max(clock.seconds[stage], 1e-9) for stage in STAGES},
         }
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next iterations depend on."""
+        return {
+            "agent": self.agent.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "iteration": self.iteration,
+            "global_step": self.global_step,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        self.agent.load_state_dict(state["agent"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.iteration, self.global_step = state["iteration"], state["global_step"]
 
     def save(self, path: Path, **more: str) -> None:
         """Write the actor as a checkpoint that says where it comes from."""
@@ -202,39 +171,62 @@ class Trainer:
 
 
 def train(args: Args) -> None:
-    """Train, validate now and then, keep `last.safetensors` and `best.safetensors` in `args.out`."""
-    source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
-    trainer, validation = Trainer(args, source), Validation(source.validation(args.validation_matrices))
-    if args.resume is not None:
-        trainer.agent.actor.load(load_checkpoint(args.resume).parameters)
-    started, best = time.monotonic(), (float("inf"), float("inf"))
+    """Train, validate now and then, keep `last.safetensors`, `best.safetensors` and the run's state in `args.out`."""
+    if args.resume is None and (args.out / NAME).exists():
+        raise InputError(f"is a run already, expected another --out, or --resume {args.out} to continue it", args.out)
+    torch_device(args.device)
     args.out.mkdir(parents=True, exist_ok=True)
-    with RunLog(args.out, args) as log:
-        done = 0.0
+    with closing(make_players(args)) as players:
+        _train(args, players)
+
+
+def _train(args: Args, players: Players) -> None:
+    source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
+    trainer = Trainer(args, source, players)
+    validation = Validation(source.validation(args.validation_matrices), players)
+    if args.init is not None:
+        trainer.agent.actor.load(load_checkpoint(args.init).parameters)
+    done, elapsed, best = 0.0, 0.0, float("inf")
+    if args.resume is not None:
+        for half_written in args.out.glob(".*.safetensors.*"):
+            half_written.unlink()
+        state = read_state(args.resume)
+        trainer.restore(state["trainer"])
+        done, elapsed, best = state["done"], state["elapsed"], state["best"]
+    started = time.monotonic() - elapsed
+    with RunLog(args.out, args, trainer.global_step if args.resume else None) as log:
+        log.advance(trainer.iteration)
         while done < 1:
             trainer.set_learning_rate(done)
             metrics = trainer.iterate()
             log.advance(trainer.iteration)
             done = trainer.iteration / args.iterations
+            elapsed = time.monotonic() - started
             if args.minutes is not None:
-                done = max(done, (time.monotonic() - started) / 60 / args.minutes)
+                done = max(done, elapsed / 60 / args.minutes)
             if trainer.iteration % args.validate_every == 0 or done >= 1:
-                one, several = validation.ratios(
-                    trainer.agent, copies=args.validation_copies, temperature=args.temperature
-                )
-                metrics |= {"validation/ratio_to_greedy": one, "validation/best_ratio_to_greedy": several}
-                minutes = (time.monotonic() - started) / 60
+                scores = validation.scores(trainer.agent, copies=args.validation_copies, temperature=args.temperature)
+                metrics |= {
+                    "validation/ratio_to_greedy": scores.one,
+                    "validation/best_ratio_to_greedy": scores.best,
+                    "validation/ratio_to_bound": scores.one_to_bound,
+                    "validation/best_ratio_to_bound": scores.best_to_bound,
+                }
                 more = {
-                    "minutes": f"{minutes:.1f}",
-                    "validation": f"{one:.4f} of greedy, best of {args.validation_copies} {several:.4f}",
+                    "minutes": f"{elapsed / 60:.1f}",
+                    "validation": f"{scores.one:.4f} of greedy, best of {args.validation_copies} {scores.best:.4f}",
                 }
                 trainer.save(args.out / "last.safetensors", **more)
-                if one < best[0]:
-                    best = (one, several)
+                if scores.one < best:
+                    best = scores.one
                     trainer.save(args.out / "best.safetensors", **more)
-                progress = f"{minutes:.1f} min, {trainer.global_step:,} steps"
-                log.say(f"iteration {trainer.iteration}: {more['validation']}, {progress}")
+                progress = f"{elapsed / 60:.1f} min, {trainer.global_step:,} steps"
+                log.say(
+                    f"iteration {trainer.iteration}: {more['validation']}; {scores.one_to_bound:.4f} of the bound, "
+                    f"{scores.best_to_bound:.4f}; {progress}"
+                )
             log.record(metrics, trainer.global_step)
+            write_state(args.out, args, {"trainer": trainer.state(), "done": done, "elapsed": elapsed, "best": best})
         # Temperatures are chosen on the validation matrices, like the checkpoint itself.
         chosen = load_checkpoint(args.out / "best.safetensors")
         trainer.agent.actor.load(chosen.parameters)
@@ -246,8 +238,8 @@ def train(args: Args) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    args = parse(argv)
     try:
+        args = arguments(sys.argv[1:] if argv is None else argv)
         if args.smoke:
             from trainer.smoke import smoke  # it imports this module
 

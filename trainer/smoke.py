@@ -13,7 +13,7 @@ from dataclasses import replace
 from trainer.args import Args
 from trainer.instances import PROFILES, Instance, InstanceSource, generated_matrix, random_topology, random_weights
 from trainer.ppo import Trainer
-from trainer.rollout import Validation
+from trainer.validation import Validation
 
 SEEDS = (1, 2, 3)
 MIN_GAIN = 0.08  # of the mean best MLU of an episode, on each seed
@@ -40,11 +40,11 @@ def smoke(args: Args) -> int:
         short = replace(args, seed=seed, iterations=24, num_instances=0, generated=8, sizes=(8, 10))
         source = InstanceSource((), None, seed)
         trainer, validation = Trainer(short, source), Validation(held_out(seed))
-        before, _ = validation.ratios(trainer.agent, copies=4, temperature=1.0)
+        before = validation.scores(trainer.agent, copies=4, temperature=1.0).one
         while trainer.iteration < short.iterations:
             trainer.set_learning_rate(trainer.iteration / short.iterations)
             trainer.iterate()
-        after, _ = validation.ratios(trainer.agent, copies=4, temperature=1.0)
+        after = validation.scores(trainer.agent, copies=4, temperature=1.0).one
         gain = 1 - after / before
         worst = min(worst, gain)
         print(

@@ -1,0 +1,84 @@
+"""What a run needs to go on as if it had never stopped: one file, replaced atomically after every iteration.
+
+`state.pt` holds parameters and optimiser, the generator of the minibatches, how far the run is and the best validation
+so far. Instances and samples are drawn from counters, not from a state. The file appears whole or not at all, and
+after the checkpoints of its iteration: a run that was killed between the two writes the same checkpoints again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import torch
+
+from routing.errors import InputError
+from trainer.args import Args, option, parse
+
+FORMAT = 1
+NAME = "state.pt"
+# What may differ when a run goes on. The first two move its end and with it the learning rates: no longer the same run.
+_FREE = ("iterations", "minutes", "resume", "device", "threads", "workers", "ray")
+
+
+def write_state(folder: Path, args: Args, state: dict[str, Any]) -> None:
+    """Replace the state of the run in `folder`, atomically."""
+    content = BytesIO()
+    torch.save({"format": FORMAT, "arguments": json.dumps(asdict(args), default=str), **state}, content)
+    partial = folder / f".{NAME}.partial"
+    with partial.open("wb") as file:
+        file.write(content.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, folder / NAME)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Read the state of the run in `folder`; InputError where there is none, or not of this format."""
+    path = folder / NAME
+    if not path.is_file():
+        raise InputError(f"no {NAME}, expected the folder of a training run", folder)
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise InputError("damaged, expected the state of a training run", path) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise InputError(f"expected the state of a training run, format {FORMAT}", path)
+    return state
+
+
+def arguments(argv: Sequence[str]) -> Args:
+    """Read a command line, which may continue a run: then all that it does not say is as it was.
+
+    Raises InputError for a folder without a run, or an argument that cannot change on the way.
+    """
+    if (name := option(argv, "--resume")) is None:
+        return parse(argv)
+    folder = Path(name)
+    stored = replace(_stored(folder), resume=folder, out=folder)
+    args = parse(argv, stored)
+    for field in fields(Args):
+        if field.name not in _FREE and getattr(args, field.name) != getattr(stored, field.name):
+            expected = f"{field.name.replace('_', '-')} {getattr(stored, field.name)}"
+            raise InputError(f"cannot go on with other arguments, expected --{expected}", folder / NAME)
+    return args
+
+
+def _stored(folder: Path) -> Args:
+    data = json.loads(read_state(folder)["arguments"])
+    odd = sorted(data.keys() - {field.name for field in fields(Args)})
+    if odd:
+        raise InputError(f"unknown argument {odd[0]!r}, expected the run of this version", folder / NAME)
+    for name, hint in get_type_hints(Args).items():
+        value = data.get(name)
+        if isinstance(value, str) and Path in (hint, *get_args(hint)):
+            data[name] = Path(value)
+        elif isinstance(value, list):
+            data[name] = tuple(value)
+    return Args(**data)
