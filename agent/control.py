@@ -39,6 +39,7 @@ MAX_INCREMENTS = 64  # links in one step
 MAX_DEGREE = 4096  # links of one router
 
 _Links = Annotated[list[Count], Meta(max_length=MAX_INCREMENTS)]
+_Numbers = Annotated[list[Count], Meta(max_length=2**20)]  # of links or nodes
 _HashOrNone = Annotated[str, Meta(max_length=32)]
 
 
@@ -63,11 +64,16 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checkpoint : hash of the policy's checkpoint, hex; likewise
     traffic : (N, N) float64 little endian, bit/s, row by row
     start_weights : (L,) uint16 little endian, where the episode starts; live weights are read from OSPF by each router
+    down : links that OSPF does not route over, and
+    absent : nodes without an agent: together the epoch; an agent that sees another one refuses
+    restore : no steps: the start weights are committed as they are, whatever their MLU
+    ordered : commit in waves during which no packet loops; else all at once
+    watch_s : for so many seconds after a commit the agents report what their links carry
     """
 
     episode: Episode
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)]
+    steps: Annotated[int, Meta(ge=0, le=MAX_STEPS)]
     increments: Annotated[int, Meta(ge=1, le=MAX_INCREMENTS)] = 1
     temperature_milli: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     share: Literal["candidate", "logits"] = "candidate"
@@ -77,6 +83,11 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checkpoint: Hash
     traffic: bytes
     start_weights: bytes
+    down: _Numbers = []
+    absent: _Numbers = []
+    restore: bool = False
+    ordered: bool = True
+    watch_s: Annotated[float, Meta(ge=0, le=86400)] = 0.0
 
 
 class Cancel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +109,11 @@ class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     episode : the newest episode whose `Start` has reached it;
         the coordinator sends a missed `Start` again, and its next episode has a greater number
     topology, checkpoint : what the agent runs with, as in `Start`; empty if unknown
+    weights : (L,) uint16 little endian, what the agent's LSDB shows of all links, 0 where OSPF does not route; empty:
+        unknown
+    problem : why the agent cannot take part now, if it cannot
+    carried : bit/s that left over each of the router's links in the last window of a watch, in link order
+    window : number of that window
     """
 
     router: Name
@@ -107,6 +123,10 @@ class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     episode: Annotated[int, Meta(ge=0, le=2**31)] = 0
     topology: _HashOrNone = ""
     checkpoint: _HashOrNone = ""
+    weights: bytes = b""
+    problem: Reason = ""
+    carried: Annotated[list[float], Meta(max_length=MAX_DEGREE)] = []
+    window: Count = 0
 
 
 class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,8 +158,9 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one router's episode ended.
 
     `committed`: the best weights are live; `kept`: no state was better than the live one by the margin; `aborted`:
-    `reason` says why, costs stay. Only the root of the tree sends the trace (`links`, `mlu`, `best_weights`), which
-    is the same everywhere if the digests agree.
+    `reason` says why, costs stay. Only the root of the tree sends the trace (`links`, `mlu`), which is the same
+    everywhere if the digests agree. `best_weights`, (L,) uint16 little endian, come from the root, and from all if a
+    commit was begun (`began`); then `live_weights` are those before it. Links that are down keep a weight in both.
     """
 
     router: Name
@@ -160,6 +181,8 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     links: Annotated[list[_Links], Meta(max_length=MAX_STEPS + 1)] = []
     mlu: Annotated[list[float], Meta(max_length=MAX_STEPS + 1)] = []
     best_weights: bytes = b""
+    live_weights: bytes = b""
+    began: bool = False
 
 
 Message = Start | Cancel | Status | Progress | Result

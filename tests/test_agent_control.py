@@ -84,7 +84,7 @@ def altered(message: Message, **changes: Any) -> bytes:
         (START, "episode", 2**31 + 1),
         (START, "seed", -1),
         (START, "seed", 2**63),
-        (START, "steps", 0),
+        (START, "steps", -1),
         (START, "increments", 65),
         (START, "temperature_milli", 0),
         (START, "share", "gossip"),
