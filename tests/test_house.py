@@ -54,7 +54,7 @@ PARTS = {
     "baselines": ["baselines"],
     "agent": [],
     "coordinator": [],
-    "trainer": ["train"],
+    "trainer": ["cluster", "train"],
     "emulation": ["emulation"],
     "experiments": ["baselines", "emulation", "experiments", "train"],
 }
