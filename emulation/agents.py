@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,6 +39,7 @@ class Agents:
         self._place = place
         self._folder = folder
         self._spawner = Spawner()
+        self._killed: set[str] = set()
         for node, config in enumerate(configs):
             write_config(folder(node), config)
 
@@ -61,7 +64,14 @@ class Agents:
     def check_alive(self) -> None:
         """Raise `EmulationError` if an agent has ended, with the end of its log."""
         for child in self._spawner.poll():
+            if child.name in self._killed:
+                continue
             raise EmulationError(f"the agent of {child.name} ended with code {child.exit_code}: {_last_words(child)}")
+
+    def kill(self, node: int) -> None:
+        """End a router's agent at once, as when its power fails."""
+        self._killed.add(self._configs[node].router)
+        os.kill(self.pids[node], signal.SIGKILL)
 
     def memory(self) -> float:
         """Return the mean memory of an agent in bytes, shared pages counted in proportion (PSS)."""

@@ -17,8 +17,21 @@ from emulation.inputs import Inputs
 from emulation.measure import LinkLoads
 from emulation.optimise import MARGIN_MILLI
 from emulation.plan import Plan
-from emulation.records import Agreement, Level, LinkRow, Manifest, Mlu, Ospf, Overhead, Status, Summary, Times
+from emulation.records import (
+    Agreement,
+    Level,
+    LinkRow,
+    Manifest,
+    Mlu,
+    Ospf,
+    Outage,
+    Overhead,
+    Status,
+    Summary,
+    Times,
+)
 from routing.state import RoutingState
+from routing.subnetwork import Subnetwork
 from routing.topology import Topology
 
 WIRE_HEADERS = 8 + 20 + 14  # UDP, IPv4 and Ethernet, without preamble and check sequence
@@ -38,6 +51,8 @@ class Seen:
     kernel : frames and IP bytes per link that the kernel counted while the agents optimised, (L,) each
     routes : kernel routes as the model's, and all of them, after the commit
     bring_up_s, commit_s, total_s : wall-clock seconds; the commit ends when all routes are right
+    left : of the network, at the end
+    failure : what failed meanwhile
     """
 
     outcome: Outcome
@@ -48,6 +63,8 @@ class Seen:
     bring_up_s: float
     commit_s: float | None
     total_s: float
+    left: Subnetwork
+    failure: Outage | None = None
 
 
 def status_of(outcome: Outcome) -> Status:
@@ -68,6 +85,12 @@ def after_weights(outcome: Outcome, plan: Plan) -> NDArray[np.int64]:
     return best_weights(outcome, plan) if outcome.verdict == "committed" else plan.live_weights
 
 
+def state_after(plan: Plan, outcome: Outcome, left: Subnetwork) -> RoutingState:
+    """Return how what is left of the network routes by the weights that the run has left behind."""
+    weights = after_weights(outcome, plan)[left.links]
+    return RoutingState(left.network, left.traffic(plan.traffic), weights, ecmp=plan.options.ecmp)
+
+
 def counters_by_link(results: Mapping[str, Result], num_links: int) -> list[LinkCounters] | None:
     """Return what was sent over each link, in link order; None unless every router has reported."""
     found = {counters.link: counters for result in results.values() for counters in result.counters}
@@ -78,7 +101,7 @@ def summary(plan: Plan, seen: Seen) -> Summary:
     """Return ``summary.json``."""
     options, topology, outcome = plan.options, plan.topology, seen.outcome
     root = outcome.root
-    after = RoutingState(topology, plan.traffic, after_weights(outcome, plan), ecmp=options.ecmp)
+    after = state_after(plan, outcome, seen.left)
     agreeing = [result for result in outcome.results.values() if result.digest and result.digest == outcome.digest]
     emulated = seen.routes is not None
     return Summary(
@@ -101,7 +124,7 @@ def summary(plan: Plan, seen: Seen) -> Summary:
         ),
         agreement=Agreement(digest=outcome.digest, routers=len(agreeing)),
         ospf=Ospf(
-            costs_changed=int(np.count_nonzero(after.weights != plan.live_weights)),
+            costs_changed=int(np.count_nonzero(after_weights(outcome, plan) != plan.live_weights)),
             lsdb_verified=outcome.lsdb_verified if emulated and outcome.verdict == "committed" else None,
             routes_verified=seen.routes,
         ),
@@ -112,6 +135,7 @@ def summary(plan: Plan, seen: Seen) -> Summary:
             commit=seen.commit_s,
             total=seen.total_s,
         ),
+        failure=seen.failure,
     )
 
 
@@ -142,8 +166,9 @@ def overhead(counters: Sequence[LinkCounters] | None) -> Overhead:
 def link_rows(plan: Plan, seen: Seen) -> list[LinkRow]:
     """Return ``links.csv``."""
     topology = plan.topology
-    left = after_weights(seen.outcome, plan)
-    predicted = RoutingState(topology, plan.traffic, left, ecmp=plan.options.ecmp).utilization
+    weights = after_weights(seen.outcome, plan)
+    predicted = np.zeros(topology.num_links)
+    predicted[seen.left.links] = state_after(plan, seen.outcome, seen.left).utilization
     before = plan.live.utilization
     counters = counters_by_link(seen.outcome.results, topology.num_links)
     rows = []
@@ -156,7 +181,7 @@ def link_rows(plan: Plan, seen: Seen) -> list[LinkRow]:
                 dst=topology.nodes[int(topology.dst[link])],
                 capacity_bps=float(topology.capacity[link]),
                 weight_live=int(plan.live_weights[link]),
-                weight_after=int(left[link]),
+                weight_after=int(weights[link]),
                 utilization_before_predicted=float(before[link]),
                 utilization_before_measured=float(seen.before.utilization[link]) if seen.before else None,
                 utilization_after_predicted=float(predicted[link]),

@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +25,7 @@ from emulation.isolate import RUNTIME
 from emulation.processes import EmulationError, end, run_in_each, start_in, wait_until, write_sysctls
 from emulation.routes import RouteTable
 from routing.state import RoutingState
+from routing.subnetwork import Subnetwork
 from routing.topology import Topology
 
 AGENT_PORT = 5005
@@ -162,12 +164,17 @@ class Fabric:
 
     # Routes and counters
 
-    def routes_verified(self, state: RoutingState) -> tuple[int, int]:
+    def routes_verified(self, state: RoutingState, left: Subnetwork | None = None) -> tuple[int, int]:
         """Return (routes exactly as the model's, routes in all) over every pair of routers."""
-        return self.routes.compare(self.routes.expected(state))
+        return self.routes.compare(self.routes.expected(state, left))
 
-    def wait_routes(self, state: RoutingState, timeout_s: float = 30.0) -> float:
+    def wait_routes(self, state: RoutingState, left: Subnetwork | None = None, timeout_s: float = 30.0) -> float:
         """Poll until every router forwards as the model says; return the seconds it took.
+
+        Parameters
+        ----------
+        state, left : of the whole network, or of what is left of it
+        timeout_s : how long to wait
 
         Raises
         ------
@@ -175,7 +182,7 @@ class Fabric:
             After `timeout_s`, with the first wrong routes, or as soon as a daemon has died.
         """
         start = time.monotonic()
-        expected = self.routes.expected(state)
+        expected = self.routes.expected(state, left)
         while True:
             right, total = self.routes.compare(expected)
             if right == total:
@@ -207,6 +214,22 @@ class Fabric:
             for address, count in kernelconf.delivered_packets(json.loads(listing)).items():
                 packets[source[address], node] = count
         return packets
+
+    # Failures
+
+    def fail_links(self, links: Sequence[int]) -> None:
+        """Take the sending ends of directed links down; both ends lose the carrier. Raises OSError."""
+        for link in links:
+            self.routes.kernels[int(self.topology.src[link])].set_down(self.interface(link))
+
+    def fail_router(self, node: int) -> None:
+        """Take a router's links down and kill its daemons. Raises OSError."""
+        out = self.topology.out_links(node)
+        self.fail_links(range(out.start, out.stop))
+        for name in ("zebra", "ospfd"):
+            process = self._daemons.pop((name, node))
+            process.kill()
+            process.wait()
 
     # Steps of `up`
 

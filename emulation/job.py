@@ -21,11 +21,13 @@ from emulation.fabric import Fabric
 from emulation.inputs import write_inputs
 from emulation.network import measured, running_fabric, running_traffic
 from emulation.optimise import optimise
+from emulation.outage import OutageRun
 from emulation.plan import Plan
 from emulation.report import write_report
 from emulation.results import write_links, write_manifest, write_steps, write_summary
 from policy.mpnn import Network
 from routing.state import RoutingState
+from routing.subnetwork import without
 
 EXIT = {"committed": 0, "kept": 0, "aborted": 3}
 
@@ -44,15 +46,16 @@ def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[
             with running_traffic(plan, fabric, console) as traffic:
                 before = measured(plan, fabric, traffic, console, "measure before")
                 counted = fabric.agent_counters()
-                outcome = _episode(plan, broker, agents, console)
-                kernel = tuple(now - then_ for now, then_ in zip(fabric.agent_counters(), counted, strict=True))
+                outage = OutageRun(plan, fabric, traffic, agents.kill) if plan.failure else None
+                outcome = _episode(plan, broker, agents, console, outage)
+                left = outage.left if outage else without(plan.topology, ())
                 with console.phase("routes") as phase:
-                    left = RoutingState(
-                        plan.topology, plan.traffic, assemble.after_weights(outcome, plan), ecmp=plan.options.ecmp
-                    )
-                    waited_s = fabric.wait_routes(left)
-                    routes = fabric.routes_verified(left)
+                    state = assemble.state_after(plan, outcome, left)
+                    waited_s = fabric.wait_routes(state, left)
+                    routes = fabric.routes_verified(state, left)
                     phase.update(f"{routes[0]} of {routes[1]} as the model's")
+                failure = outage.finish(outcome.verdict == "committed") if outage else None
+                kernel = tuple(now - then_ for now, then_ in zip(fabric.agent_counters(), counted, strict=True))
                 after = measured(plan, fabric, traffic, console, "measure after")
         commit_s = _commit_s(outcome)
         seen = Seen(
@@ -64,6 +67,8 @@ def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[
             bring_up_s=bring_up_s,
             commit_s=None if commit_s is None else commit_s + waited_s,
             total_s=time.monotonic() - began,
+            left=left,
+            failure=failure,
         )
         code = _report(plan, folder, seen, started, console)
         then(fabric)
@@ -96,6 +101,7 @@ def run_loopback(plan: Plan, folder: Path, console: RunConsole) -> int:
         bring_up_s=bring_up_s,
         commit_s=_commit_s(outcome),
         total_s=time.monotonic() - began,
+        left=without(plan.topology, ()),
     )
     return _report(plan, folder, seen, started, console)
 
@@ -140,8 +146,10 @@ def _agents(
         agents.stop()
 
 
-def _episode(plan: Plan, broker: BrokerAddress, agents: Agents, console: RunConsole) -> Outcome:
-    """Let the agents decide, showing how they get on."""
+def _episode(
+    plan: Plan, broker: BrokerAddress, agents: Agents, console: RunConsole, outage: OutageRun | None = None
+) -> Outcome:
+    """Let the agents decide, showing how they get on, and let fail what is to fail meanwhile."""
     live, start = (
         plan.live.mlu,
         RoutingState(plan.topology, plan.traffic, plan.start_weights, ecmp=plan.options.ecmp).mlu,
@@ -160,9 +168,13 @@ def _episode(plan: Plan, broker: BrokerAddress, agents: Agents, console: RunCons
             progress.append(console.episode(plan.steps, live=live, start=start))
         if step:
             progress[0].step(step, mlu, links)
+        if outage is not None:
+            outage.on_step(step)
 
     with waiting:
         outcome = optimise(plan, broker, watch=agents.check_alive, on_waiting=on_waiting, on_step=on_step)
+    if outage is not None:
+        outage.episode_ended()
     for shown in progress:
         shown.finish(outcome.reason)
     return outcome

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from emulation.namespaces import inside
 
-_RTM_GETROUTE, _RTM_GETQDISC = 26, 38
-_NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x01, 0x300, 0x10
+_RTM_NEWLINK, _RTM_GETROUTE, _RTM_GETQDISC = 16, 26, 38
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x01, 0x04, 0x300, 0x10
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _RTA_DST, _RTA_OIF, _RTA_MULTIPATH, _RTA_TABLE = 1, 4, 9, 15
 _TCA_STATS2, _TCA_STATS_QUEUE = 7, 3
@@ -24,6 +24,8 @@ _TC_H_ROOT = 0xFFFFFFFF
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_IFF_UP = 1
 _QUEUE = struct.Struct("=BxxxiIII")  # tcmsg: family, ifindex, handle, parent, info
 _ATTRIBUTE = struct.Struct("=HH")
 _NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: len, flags, hops, ifindex
@@ -110,9 +112,19 @@ class Netlink:
                 found[self.interfaces[index]] = Queue(drops, backlog)
         return found
 
+    def set_down(self, interface: str) -> None:
+        """Take an interface down: both its ends lose the carrier. Raises OSError if the kernel refuses."""
+        index = next(index for index, name in self.interfaces.items() if name == interface)
+        for _ in self._ask(_RTM_NEWLINK, _LINK.pack(socket.AF_UNSPEC, 0, index, 0, _IFF_UP), _NLM_F_ACK):
+            pass
+
     def _dump(self, kind: int, body: bytes) -> Iterator[bytes]:
+        return self._ask(kind, body, _NLM_F_DUMP)
+
+    def _ask(self, kind: int, body: bytes, flags: int) -> Iterator[bytes]:
+        """Send a request; yield the answer's messages until its end or its acknowledgement."""
         self._sequence += 1
-        header = _HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | _NLM_F_DUMP, self._sequence, 0)
+        header = _HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | flags, self._sequence, 0)
         self._socket.send(header + body)
         while True:
             data = self._socket.recv(_MAX_MESSAGE)
@@ -125,6 +137,8 @@ class Netlink:
                     continue
                 if answer == _NLMSG_ERROR:
                     (code,) = struct.unpack_from("=i", message)
+                    if code == 0:  # an acknowledgement
+                        return
                     raise OSError(-code, f"netlink: {os.strerror(-code)}")
                 if flags & _NLM_F_DUMP_INTR:
                     raise DumpInterrupted

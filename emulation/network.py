@@ -6,9 +6,8 @@ Each step is a function that takes what it needs, so that a run is their sequenc
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +21,51 @@ from emulation.schedule import FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED, fr
 
 _TRAFFIC_STREAM = 0x666C6F77
 
-_USUAL, _MEASURED = 0, 1  # places among a sender's streams
+_NOTHING, _WHOLE, _SPARED = 0, 1, 3  # places among a sender's streams, the latter two of pairs:
+_USUAL, _MEASURED = 0, 1
 _SETTLE_S = 0.1  # frames of the usual size that are under way when a measurement begins
 
 
-@dataclass(frozen=True)
 class Traffic:
-    """Traffic that is being sent.
+    """Traffic that is being sent: usually in frames that leave the processor to the agents.
 
-    Attributes
+    While links are measured there are more and smaller frames, which split more evenly.
+
+    Parameters
     ----------
     sender : the process
-    usual : how it sends most of the time: frames that leave the processor to the agents
-    measured : how it sends while links are measured: more and smaller frames, which split more evenly
+    streams : nothing; the whole matrix, usually and while measured; the same without a router that fails, if one does
     """
 
-    sender: TrafficSender
-    usual: Stream
-    measured: Stream
+    def __init__(self, sender: TrafficSender, streams: Sequence[Stream]) -> None:
+        self.sender = sender
+        self._streams = streams
+        self._base = _WHOLE
+
+    def without_router(self) -> None:
+        """Stop sending from and to the router that fails."""
+        self._base = _SPARED
+        self.sender.use(self._base + _USUAL)
+
+    @contextmanager
+    def measuring(self) -> Iterator[Stream]:
+        """Send as for a measurement meanwhile; yields how that is."""
+        with self._other(self._base + _MEASURED) as stream:
+            yield stream
+
+    @contextmanager
+    def held(self) -> Iterator[Stream]:
+        """Send nothing meanwhile."""
+        with self._other(_NOTHING) as stream:
+            yield stream
+
+    @contextmanager
+    def _other(self, number: int) -> Iterator[Stream]:
+        self.sender.use(number)
+        try:
+            yield self._streams[number]
+        finally:
+            self.sender.use(self._base + _USUAL)
 
 
 @contextmanager
@@ -70,16 +96,23 @@ def running_traffic(plan: Plan, fabric: Fabric, console: RunConsole) -> Iterator
     """Send the traffic matrix, scaled like the links, until the end of the body. Raises EmulationError."""
     demand = plan.traffic.demand * fabric.scale
     random = np.random.Generator(np.random.Philox(key=[plan.options.seed, _TRAFFIC_STREAM]))
-    streams = []
-    for frames_per_second in (FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED):
-        frame_bytes = frame_size(float(fabric.rate.min()), float(demand.sum()), frames_per_second)
-        streams.append(Stream(timetables(demand, frame_bytes, SINK_PORTS, random), frame_bytes))
+    sizes = [
+        frame_size(float(fabric.rate.min()), float(demand.sum()), frames_per_second)
+        for frames_per_second in (FRAMES_PER_SECOND, FRAMES_PER_SECOND_MEASURED)
+    ]
+    whole = [Stream(timetables(demand, size, SINK_PORTS, random), size) for size in sizes]
+    streams = [Stream(timetables(np.zeros_like(demand), sizes[0], SINK_PORTS, random), sizes[0]), *whole]
+    if plan.failure is not None and plan.failure.router is not None:
+        spared = demand.copy()
+        spared[plan.failure.router, :] = spared[:, plan.failure.router] = 0.0
+        streams += [Stream(timetables(spared, size, SINK_PORTS, random), size) for size in sizes]
     sender = TrafficSender(fabric.hosts.pids, fabric.plan.loopback, streams)
+    sender.use(_WHOLE + _USUAL)
     with console.phase("traffic") as phase:
         sender.start()
-        phase.update(f"{demand.sum() / 1e6:.1f} Mbit/s in frames of {streams[0].frame_bytes} bytes")
+        phase.update(f"{demand.sum() / 1e6:.1f} Mbit/s in frames of {sizes[0]} bytes")
     try:
-        yield Traffic(sender, *streams)
+        yield Traffic(sender, streams)
     finally:
         sender.stop()
 
@@ -88,12 +121,9 @@ def measured(plan: Plan, fabric: Fabric, traffic: Traffic, console: RunConsole, 
     """Measure every link for ``--window`` seconds. Raises EmulationError if the sender has ended."""
     with console.phase(name) as phase:
         phase.update(f"counting for {plan.options.window_s:g} s")
-        traffic.sender.use(_MEASURED)
-        try:
+        with traffic.measuring() as stream:
             time.sleep(_SETTLE_S)
-            loads = measure(fabric, traffic.measured.frame_bytes, plan.options.window_s)
-        finally:
-            traffic.sender.use(_USUAL)
+            loads = measure(fabric, stream.frame_bytes, plan.options.window_s)
         traffic.sender.check_alive()
         phase.update(f"MLU {loads.utilization.max():.3f}")
     return loads

@@ -40,6 +40,7 @@ class Options:
     json : only the summary, as JSON, on standard output
     cli : Mininet's prompt when done
     agents : False: network only, and how to launch the agents by hand
+    fail, fail_router : ``A-B@STEP``, ``ROUTER@STEP``: what fails after a step of the episode
     replay : recompute the decisions of this run folder instead
     """
 
@@ -62,6 +63,8 @@ class Options:
     json: bool
     cli: bool
     agents: bool
+    fail: str | None
+    fail_router: str | None
     replay: Path | None
 
 
@@ -104,6 +107,8 @@ def parse(arguments: Sequence[str]) -> Options:
     add = running.add_argument
     add("--fabric", choices=("mininet", "loopback"), default="mininet", help="loopback: no root, no OSPF, no traffic")
     add("--spawn", choices=("fork", "exec"), default="fork", help="how agents start")
+    add("--fail", metavar="A-B@STEP", help="let the link between A and B fail after a step; needs Mininet")
+    add("--fail-router", metavar="R@STEP", help="let router R fail after a step; needs Mininet")
     add("--broker", metavar="unix:PATH|HOST:PORT", help="an MQTT broker that runs already")
     add("--out", type=Path, metavar="DIR", help="run folder (runs/<time>-<topology>)")
     add("--json", action="store_true", help="only the summary, as JSON, on standard output")
@@ -115,6 +120,8 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error("which topology?")
     if given.fabric == "loopback" and (given.cli or not given.agents):
         parser.error("--cli and --no-agents need --fabric mininet")
+    if (given.fail or given.fail_router) and (given.fabric == "loopback" or not given.agents):
+        parser.error("--fail and --fail-router need --fabric mininet and agents")
     values = vars(given)
     values["window_s"] = values.pop("window")
     values["rate"] *= 1e6

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from emulation.records import LinkRow, Summary
+from emulation.records import LinkRow, Outage, Summary
 
 _MOST = 5
 _BEFORE, _AFTER = "before", "after"
@@ -125,8 +125,30 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("commit", times.commit),
         ("total", times.total),
     )
+    if summary.failure is not None:
+        facts.append(("failure", failure_words(summary.failure)))
     facts.append(("time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases if seconds is not None)))
     return facts
+
+
+def failure_words(failure: Outage) -> str:
+    """Say in one line what failed and what became of it."""
+    if not failure.happened:
+        return f"{failure.what} did not fail: the episode ended before step {failure.step}"
+    words = [f"{failure.what} after step {failure.step}"]
+    if failure.rerouted_s is not None:
+        words.append(f"rerouted after {1e3 * failure.rerouted_s:.0f} ms")
+    share = failure.packets_lost / max(failure.packets_sent, 1)
+    words.append(
+        f"{failure.packets_lost:,} of {failure.packets_sent:,} packets lost ({share:.2%}; {failure.packets_dropped:,} "
+        "in full queues)"
+    )
+    if failure.mlu_unchanged is not None:
+        words.append(f"MLU {failure.mlu_unchanged:.3f} by the old costs")
+    if failure.episode_ended_s is not None:
+        words.append(f"episode over after {failure.episode_ended_s:.2f} s")
+    words.append("no new costs" if failure.committed_s is None else f"new costs after {failure.committed_s:.2f} s")
+    return ", ".join(words)
 
 
 def _kilobytes(amount: float) -> str:

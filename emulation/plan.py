@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.broker import parse_broker
+from emulation.failure import Failure, parse_failure
 from emulation.options import Options
 from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.episode import default_steps
@@ -37,6 +38,7 @@ class Plan:
     live : routing and loads under the live weights; what "before" is predicted to be
     checkpoint : the policy
     steps : T
+    failure : what is to fail meanwhile
     """
 
     options: Options
@@ -47,6 +49,7 @@ class Plan:
     live: RoutingState
     checkpoint: Checkpoint
     steps: int
+    failure: Failure | None = None
 
 
 def prepare(options: Options) -> Plan:
@@ -64,6 +67,7 @@ def prepare(options: Options) -> Plan:
     if options.load > 0:
         traffic = traffic.scaled(options.load / live.mlu)
         live = RoutingState(topology, traffic, live_weights, ecmp=options.ecmp)
+    steps = options.steps or default_steps(topology)
     return Plan(
         options=options,
         topology=topology,
@@ -72,7 +76,8 @@ def prepare(options: Options) -> Plan:
         start_weights=initial_weights(options.initial, topology),
         live=live,
         checkpoint=load_checkpoint(options.checkpoint),
-        steps=options.steps or default_steps(topology),
+        steps=steps,
+        failure=parse_failure(topology, options.fail, options.fail_router, steps),
     )
 
 

@@ -59,6 +59,27 @@ class Overhead(Struct, frozen=True, kw_only=True):
     wire_bytes_per_link: Amount | None
 
 
+class Outage(Struct, frozen=True, kw_only=True):
+    """A link or router that failed while the agents decided, after `step`; times are seconds from the failure.
+
+    `rerouted_s`: every router that is left forwards around it; `episode_ended_s`: the episode during which it happened
+    was over; `committed_s`: every router forwards by new costs. None: not seen. Packets are those of the measured
+    traffic, in the whole network, from before the episode to after it; `packets_dropped` of those lost were dropped by
+    full queues. `mlu_unchanged` is predicted for what is left, under the costs of before.
+    """
+
+    what: str
+    step: Count
+    happened: bool
+    rerouted_s: Amount | None
+    episode_ended_s: Amount | None
+    committed_s: Amount | None
+    packets_sent: Count
+    packets_lost: Count
+    packets_dropped: Count
+    mlu_unchanged: Amount | None
+
+
 class Times(Struct, frozen=True, kw_only=True):
     """Wall-clock seconds; None for a phase the run did not reach."""
 
@@ -88,6 +109,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     ospf: Ospf
     overhead: Overhead
     time_s: Times
+    failure: Outage | None = None
 
 
 class Manifest(Struct, frozen=True, kw_only=True):

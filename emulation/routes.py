@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from emulation.addresses import AddressPlan
 from emulation.netlink import DumpInterrupted, Netlink
 from routing.state import RoutingState
+from routing.subnetwork import Subnetwork
 
 
 class RouteTable:
@@ -27,17 +28,22 @@ class RouteTable:
         for kernel in self.kernels:
             kernel.close()
 
-    def expected(self, state: RoutingState) -> list[dict[str, frozenset[str]]]:
-        """Return for each router: loopback of another router -> interfaces of the model's next hops."""
-        topology, plan = self.plan.topology, self.plan
-        tables: list[dict[str, frozenset[str]]] = [{} for _ in topology.nodes]
+    def expected(self, state: RoutingState, left: Subnetwork | None = None) -> list[dict[str, frozenset[str]]]:
+        """Return for each router: loopback of another router -> interfaces of the model's next hops.
+
+        state : of the whole network, or of what is `left` of it; routers that are gone are expected to do nothing
+        """
+        plan, topology = self.plan, state.topology
+        nodes = range(topology.num_nodes) if left is None else left.nodes.tolist()
+        links = range(topology.num_links) if left is None else left.links.tolist()
+        tables: list[dict[str, frozenset[str]]] = [{} for _ in plan.topology.nodes]
         for destination in range(topology.num_nodes):
             used = state.next_hops(destination)
             for node in range(topology.num_nodes):
                 if node != destination:
                     out = topology.out_links(node)
-                    hops = (plan.interface[link] for link in range(out.start, out.stop) if used[link])
-                    tables[node][plan.loopback[destination]] = frozenset(hops)
+                    hops = (plan.interface[links[link]] for link in range(out.start, out.stop) if used[link])
+                    tables[nodes[node]][plan.loopback[nodes[destination]]] = frozenset(hops)
         return tables
 
     def compare(self, expected: Sequence[dict[str, frozenset[str]]]) -> tuple[int, int]:

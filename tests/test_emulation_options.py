@@ -42,6 +42,8 @@ def test_defaults_are_the_documented_ones() -> None:
         json=False,
         cli=False,
         agents=True,
+        fail=None,
+        fail_router=None,
         replay=None,
     )
 

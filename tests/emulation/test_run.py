@@ -100,3 +100,38 @@ def test_a_commit_that_would_not_help_is_not_made(tmp_path: Path) -> None:
     assert summary["status"] == "kept"
     assert summary["ospf"]["costs_changed"] == 0
     assert "not 1 % below the live" in summary["reason"]
+
+
+@pytest.mark.parametrize(
+    ("option", "what", "routes"),
+    [
+        (("--fail", "Hannover-Frankfurt@10"), "link Hannover-Frankfurt", 17 * 16),
+        (("--fail-router", "Leipzig@10"), "router Leipzig", 16 * 15),
+    ],
+)
+def test_a_failure_is_routed_around_and_what_it_cost_is_counted(
+    option: tuple[str, str], what: str, routes: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    done = run("gbn", *option, "--window", "2", "--out", str(folder), "--json")
+    assert done.returncode in (0, 3), done.stderr
+    summary, found = json.loads(done.stdout), read_run(folder)
+    failure = summary["failure"]
+    assert failure["what"] == what and failure["step"] == 10 and failure["happened"] is True
+    assert 0 < failure["rerouted_s"] < failure["episode_ended_s"]
+    assert summary["ospf"]["routes_verified"] == [routes, routes]
+    assert failure["packets_lost"] < 0.2 * failure["packets_sent"]
+    assert failure["packets_sent"] > 1000
+    # Without an overload (routers) nothing is lost beyond the moment itself; every packet is accounted for.
+    assert failure["packets_lost"] - failure["packets_dropped"] < 200
+    for row in found.links:
+        gone = (
+            {row.src, row.dst} == {"Hannover", "Frankfurt"}
+            if option[0] == "--fail"
+            else "Leipzig" in (row.src, row.dst)
+        )
+        assert not gone or row.utilization_after_predicted == 0
+    for row in found.links:
+        assert row.utilization_after_measured is not None
+        assert abs(row.utilization_after_measured - row.utilization_after_predicted) < 0.15, row.name
+    assert what in (folder / "report.html").read_text()
