@@ -85,6 +85,13 @@ def forward(
     layers.read_out(flat, plan, hidden, x, lanes, one, two, logits)
 
 
+@njit("void(f4[:, ::1], f4[:, ::1])", inline=True)
+def _turn(x: Float32, out: Float32) -> None:
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            out[row, column] = x[column, row]
+
+
 @njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1])")
 def _initial(flat: Float32, plan: Int64, features: Float32, out: Float32) -> None:
     lanes = features.shape[0]
@@ -92,7 +99,7 @@ def _initial(flat: Float32, plan: Int64, features: Float32, out: Float32) -> Non
     two = np.empty((plan[layers.WIDEST], lanes), np.float32)
     hidden = np.empty((plan[layers.HIDDEN], lanes), np.float32)
     layers.encode(flat, plan, features.T.copy(), hidden, lanes, one, two)
-    out[:] = hidden.T
+    _turn(hidden, out)
 
 
 @njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1], u4[::1], u4[::1], i8[::1], f4[:, ::1])")
@@ -108,7 +115,7 @@ def _round(
 ) -> None:
     hidden = own.T.copy()
     layers.exchange(flat, plan, hidden, incoming.T.copy(), senders, receivers, first, hidden)
-    out[:] = hidden.T
+    _turn(hidden, out)
 
 
 @njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1], f4[::1])")
