@@ -18,7 +18,7 @@ from numba.core.registry import cpu_target
 
 from routing.compiler import compiled
 from routing.jit import KERNELS
-from routing.prebuilt import MODULE, covers, file, load
+from routing.prebuilt import MODULE, covers, file, load_file
 from routing.wrappers import Compiled, module
 
 _LINKERS = ("ld", "ld.lld", "mold")
@@ -54,11 +54,10 @@ def build() -> Path:
             if done.returncode != 0:
                 raise CannotBuild(f"{linker}: {done.stderr.strip()}")
             made.chmod(0o755)
+            load_file(made)
             os.replace(made, target)
-    except OSError as error:
+    except (OSError, ImportError) as error:
         raise CannotBuild(str(error)) from error
-    if load() is None:
-        raise CannotBuild(f"{target} cannot be loaded")
     return target
 
 

@@ -24,7 +24,7 @@ FOLDERS = ("routing", "policy")
 """Whose kernels are in the extension module: what an agent needs."""
 
 _HOUSE = Path(__file__).resolve().parent.parent
-_MAKERS = ("compiler.py", "jit.py", "prebuild.py", "wrappers.py")
+_MAKERS = ("compiler.py", "jit.py", "prebuild.py", "runtime.py", "wrappers.py")
 _CPU_LINES = ("model name", "flags", "CPU", "Features")
 
 
@@ -80,13 +80,18 @@ def load() -> ModuleType | None:
     path = file()
     if path is None or not (_ours(path.parent) and _ours(path)):
         return None
-    spec = spec_from_file_location(MODULE, path, loader=ExtensionFileLoader(MODULE, str(path)))
-    assert spec is not None and spec.loader is not None
     try:
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
+        return load_file(path)
     except ImportError:
         return None
+
+
+def load_file(path: Path) -> ModuleType:
+    """Return the extension module in a file. Raises ImportError."""
+    spec = spec_from_file_location(MODULE, path, loader=ExtensionFileLoader(MODULE, str(path)))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
     return module
 
 
