@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from agent.config import check_against, load_config, load_key
+from agent.credentials import open_door
 from agent.program import load_shared, run_agent
 from routing.errors import InputError
 
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="TOML file; see docs/agent.md")
     parser.add_argument("--folder", type=Path, metavar="DIR", help="write the agent's frame counters there at the end")
     parser.add_argument(
-        "--check", action="store_true", help="check configuration, key, topology and checkpoint, and stop"
+        "--check", action="store_true", help="check configuration, key, credentials, topology and checkpoint, and stop"
     )
     parser.add_argument("--verbose", "-v", action="store_true", help="log every frame's trouble (DEBUG)")
     options = parser.parse_args()
@@ -33,6 +34,7 @@ def main() -> int:
         shared = load_shared(config)
         check_against(config, shared.topology, options.config)
         load_key(config.key_file)
+        open_door(config.broker, config.credentials, insecure=config.insecure_broker)
         if options.check:
             policy = shared.checkpoint.hash[:8]
             print(f"{options.config}: good; {config.router} of {shared.topology.name}, checkpoint {policy}")

@@ -4,7 +4,8 @@ A file for router b between a and c::
 
     router = "b"
     topology = "line.graphml"        # a shipped topology's name or a GraphML file
-    broker = "10.0.0.9:1883"         # or unix:/path
+    broker = "10.0.0.9:8883"         # or unix:/path
+    credentials = "credentials/b"    # folder with the certificates for the broker; none for a unix socket
     key_file = "domain.key"          # 16 to 32 bytes that all agents share, readable by the owner only
     ospf = "/run/frr/ospfd.vty"      # left out: costs go to a model instead of a router
 
@@ -25,7 +26,6 @@ Relative paths are relative to the file.
 from __future__ import annotations
 
 import os
-import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated
@@ -33,13 +33,19 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from agent.broker import DOMAIN_PATTERN
+from agent.credentials import check_private
 from agent.protocol import Timing
 from routing.errors import InputError
 from routing.topology import Topology
 
 DEFAULT_PORT = 5005
+MIN_KEY_BYTES, MAX_KEY_BYTES = 16, 32  # of the domain key; BLAKE2s takes no longer one
 
 _Name = Annotated[str, Meta(min_length=1)]
+# What Linux allows as a device's name (dev_valid_name), and nothing that ospfd could take for more than one word.
+_Interface = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:@-]{0,15}\Z")]
+_Domain = Annotated[str, Meta(pattern=DOMAIN_PATTERN)]
 _Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -49,7 +55,7 @@ class Neighbor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     router: _Name
     local: _Name
     remote: _Name
-    interface: str = ""
+    interface: _Interface = ""
 
 
 class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,6 +68,8 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     checkpoint : name or safetensors file
     broker : ``unix:/path`` or ``host:port``
     domain : which routers belong together, part of the MQTT topics
+    credentials : folder with the certificates for a broker over TCP, see `agent.credentials`
+    insecure_broker : allow a broker over TCP without any, which lets whoever reaches it give orders
     key_file : file with the domain key
     port : UDP port of all agents
     ospf : path of ospfd's vty socket; empty: costs go to a model
@@ -78,7 +86,9 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     neighbors: list[Neighbor]
     profile: str = "uniform"
     checkpoint: str = "default"
-    domain: str = "default"
+    domain: _Domain = "default"
+    credentials: str = ""
+    insecure_broker: bool = False
     port: _Port = DEFAULT_PORT
     ospf: str = ""
     router_ids: dict[str, str] = {}
@@ -116,9 +126,9 @@ def load_config(path: Path) -> AgentConfig:
 def _resolved(config: AgentConfig, folder: Path) -> AgentConfig:
     """Make paths that are files beside the configuration absolute."""
     changes = {}
-    for field in ("topology", "checkpoint", "key_file", "ospf"):
+    for field in ("topology", "checkpoint", "key_file", "ospf", "credentials"):
         value = getattr(config, field)
-        if value and (folder / value).exists():
+        if value and os.path.exists(folder / value):  # unlike Path's, False also for what no path can be
             changes[field] = str(folder / value)
     return msgspec.structs.replace(config, **changes)
 
@@ -149,13 +159,13 @@ def check_against(config: AgentConfig, topology: Topology, path: Path | None = N
 
 def load_key(path: str) -> bytes:
     """Return the domain key: 16..32 bytes, in a file that only its owner can read. Raises `InputError`."""
+    check_private(Path(path), "the domain key")
     try:
-        mode = os.stat(path).st_mode
-        key = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            key = file.read(MAX_KEY_BYTES + 1)  # not the whole of a device or of a large file named by mistake
     except OSError as error:
         raise InputError(f"cannot read the domain key: {error.strerror}", path) from error
-    if stat.S_IMODE(mode) & 0o077:
-        raise InputError(f"mode {stat.S_IMODE(mode):04o}, expected 0600: others could read the domain key", path)
-    if not 16 <= len(key) <= 32:
-        raise InputError(f"a domain key of {len(key)} bytes, expected 16..32", path)
+    if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+        size = f"more than {MAX_KEY_BYTES}" if len(key) > MAX_KEY_BYTES else len(key)
+        raise InputError(f"a domain key of {size} bytes, expected {MIN_KEY_BYTES}..{MAX_KEY_BYTES}", path)
     return key

@@ -16,7 +16,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 import aiomqtt
 
@@ -33,22 +32,14 @@ KEEPALIVE_S = 15  # a router that lost its power is noticed after one and a half
 BACKOFF_S = (0.05, 2.0)  # first and longest pause before connecting again
 CLOSE_S = 2.0  # for the last messages of a program that ends
 MAX_INCOMING = 16  # messages not yet taken by the agent; the oldest goes first
-
-
-@dataclass(frozen=True)
-class Login:
-    """How to introduce oneself to a broker that asks; a unix socket needs none of it."""
-
-    username: str | None = None
-    password: str | None = None
-    tls: ssl.SSLContext | None = None
+MAX_WAITING = 20_000  # packets not yet decoded: more than the steps and answers of a large network at once
+_REFUSED = 0x80  # a subscription's return code from here on is a failure (MQTT 3.1.1, 3.9.3)
 
 
 def make_client(
-    broker: BrokerAddress, identifier: str, *, login: Login | None = None, will: aiomqtt.Will | None = None
+    broker: BrokerAddress, identifier: str, *, tls: ssl.SSLContext | None = None, will: aiomqtt.Will | None = None
 ) -> aiomqtt.Client:
     """Return a client, not yet connected; call it within a running event loop."""
-    login = login or Login()
     tcp = not broker.path
     return aiomqtt.Client(
         broker.host if tcp else broker.path,
@@ -57,12 +48,11 @@ def make_client(
         # Nagle and delayed acknowledgements together add 40 ms to each QoS 1 exchange.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)] if tcp else [],
         identifier=identifier,
-        username=login.username,
-        password=login.password,
-        tls_context=login.tls,
+        tls_context=tls,
         will=will,
         timeout=math.inf,  # see `within`
         keepalive=KEEPALIVE_S,
+        max_queued_incoming_messages=MAX_WAITING,
     )
 
 
@@ -101,9 +91,13 @@ async def publish(client: aiomqtt.Client, topic: str, payload: bytes, *, qos: in
 
 
 async def subscribe(client: aiomqtt.Client, *topics: str) -> None:
-    """Subscribe, with QoS 1; raises `MqttError`."""
+    """Subscribe, with QoS 1; raises `MqttError`, also if the broker refuses a topic."""
     async with within(CONNECT_S, "subscribing"):
-        await client.subscribe([(topic, QOS) for topic in topics])
+        codes = await client.subscribe([(topic, QOS) for topic in topics])
+    values = [code if isinstance(code, int) else code.value for code in codes]
+    refused = [topic for topic, value in zip(topics, values, strict=True) if value >= _REFUSED]
+    if refused:
+        raise aiomqtt.MqttError(f"the broker lets this client not read {', '.join(refused)}")
 
 
 async def keep_connected(
@@ -171,7 +165,7 @@ class AgentLink:
     router : name of the router
     broker : where the broker is
     domain : which routers belong together
-    login : user name, password, TLS
+    tls : certificates to show and to expect; see `agent.credentials`
     chance : draws the jitter of the pauses
     backoff_s : first and longest pause before connecting again, in seconds
 
@@ -187,7 +181,7 @@ class AgentLink:
         broker: BrokerAddress,
         *,
         domain: str = "default",
-        login: Login | None = None,
+        tls: ssl.SSLContext | None = None,
         chance: random.Random | None = None,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
@@ -198,7 +192,7 @@ class AgentLink:
         self._broker = broker
         self._identifier = f"lockstep/{domain}/agents/{router}"
         self._topics = Topics(domain)
-        self._login = login
+        self._tls = tls
         self._chance = chance or random.Random()
         self._backoff_s = backoff_s
         self._incoming: asyncio.Queue[Start | Cancel] = asyncio.Queue(MAX_INCOMING)
@@ -235,7 +229,7 @@ class AgentLink:
     def _connect(self) -> aiomqtt.Client:
         offline = encode(self._postbox.goodbye())
         will = aiomqtt.Will(self._topics.status(self.router), offline, qos=QOS, retain=True)
-        return make_client(self._broker, self._identifier, login=self._login, will=will)
+        return make_client(self._broker, self._identifier, tls=self._tls, will=will)
 
     async def _session(self, client: aiomqtt.Client) -> None:
         """Serve one connection."""

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import uvloop
 
-from agent.broker import parse_broker
 from agent.config import AgentConfig, check_against, load_key
 from agent.control import Cancel, LinkCounters, Progress, Result, Start, Status
+from agent.credentials import open_door
 from agent.events import EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
 from agent.mqtt import AgentLink
 from agent.order import Order, Refused
@@ -80,7 +80,8 @@ class AgentProgram:
             now=self._loop.time(),
             timing=config.timing(),
         )
-        self._link = AgentLink(config.router, parse_broker(config.broker), domain=config.domain)
+        door = open_door(config.broker, config.credentials, insecure=config.insecure_broker)
+        self._link = AgentLink(config.router, door.address, domain=config.domain, tls=door.tls)
         self._udp = UdpAdapter(self._protocol, self._act)
         self._before: dict[int, Overhead] = {}
         self._costs: asyncio.Queue[SetCosts] = asyncio.Queue()

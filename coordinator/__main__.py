@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from coordinator import keygen
 from coordinator.config import Config, parse_config
 from coordinator.events import EpisodeEnded, Event
 from coordinator.inputs import Inputs, WatchedFolder, load_inputs
@@ -50,7 +51,7 @@ class Program:
             inputs.topology.nodes, first=first_episode(time.time()), patience=Patience(silence_s=config.silence_s)
         )
         self._protocol = protocol
-        self._coordinator = Coordinator(protocol, config.broker, domain=config.domain)
+        self._coordinator = Coordinator(protocol, config.door.address, domain=config.domain, tls=config.door.tls)
 
     async def run(self) -> int:
         """Work until all is done or a signal comes; return the exit code."""
@@ -169,8 +170,29 @@ def _summary(missing: dict[str, str]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    match arguments[:1]:  # the coordinator itself takes options only, so no word can be meant for it
+        case ["keygen"]:
+            return keygen.main(arguments[1:])
+        case ["broker"]:
+            return _make_broker(arguments[1:])
+        case _:
+            return _coordinate(arguments)
+
+
+def _make_broker(arguments: Sequence[str]) -> int:
+    """Only this command needs `cryptography`, which a coordinator can do without."""
     try:
-        config = parse_config(argv)
+        from coordinator import broker
+    except ModuleNotFoundError as error:
+        print(f"coordinator: {error.name} is not installed, expected it after scripts/setup broker", file=sys.stderr)
+        return BAD_INPUT
+    return broker.main(arguments)
+
+
+def _coordinate(arguments: Sequence[str]) -> int:
+    try:
+        config = parse_config(arguments)
         logging.basicConfig(
             level=logging.INFO if config.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
         )

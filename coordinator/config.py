@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from agent.broker import BrokerAddress, parse_broker
+from agent.broker import DOMAIN_PATTERN
+from agent.credentials import Door, open_door
 from routing.errors import InputError
 
-_DOMAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _EXAMPLES = """\
 A traffic matrix is
   uniform[:SEED], gravity[:SEED]  a random one (seed: that of --seed)
@@ -23,7 +23,11 @@ the folder is run at once and cancels an episode that still runs; every so many 
 
 examples:
   python -m coordinator --topology gbn --broker unix:/run/lockstep.sock --traffic uniform
-  python -m coordinator --topology net.graphml --broker 10.0.0.9:1883 --watch matrices/ --every 300 --json
+  python -m coordinator --topology net.graphml --broker 10.0.0.9 --credentials tls/coordinator --watch matrices/ --json
+
+other commands, each with its --help:
+  python -m coordinator keygen FILE    make a domain key, which all agents share
+  python -m coordinator broker DIR     make a broker's configuration, certificates and access rules
 
 exit codes: 0 done; 2 bad input; 3 an episode was aborted, or agents are missing; 130, 143 stopped by a signal.
 """
@@ -36,7 +40,7 @@ class Config:
     Attributes
     ----------
     topology, profile, checkpoint, initial : names or files; `profile` picks the capacities
-    broker, domain : where and by which name the agents are found
+    door, domain : the broker and how to enter it, and the name under which the agents are found there
     traffic : matrices to run, in order
     watch : folder of further ones, if any
     every_s : period at which the newest is run again, in seconds, if at all
@@ -53,7 +57,7 @@ class Config:
     profile: str
     checkpoint: str
     initial: str
-    broker: BrokerAddress
+    door: Door
     domain: str
     traffic: tuple[str, ...]
     watch: Path | None
@@ -71,14 +75,17 @@ class Config:
     verbose: bool
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Raises `InputError`: one line per mistake, as everywhere."""
+
     def error(self, message: str) -> NoReturn:
+        """Refuse the command line."""
         raise InputError(f"{message} (see --help)")
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m coordinator",
         description="Wait for the agents, give them traffic matrices to optimise for, report what they did.",
         epilog=_EXAMPLES,
@@ -97,8 +104,18 @@ def make_parser() -> argparse.ArgumentParser:
         help="which capacities, if the topology has several [that of the first random --traffic, else uniform]",
     )
     add("--broker", required=True, metavar="unix:PATH|HOST:PORT", help="MQTT broker")
+    add("--credentials", default="", metavar="DIR", help="certificates for a broker over TCP, from the command broker")
     add(
-        "--domain", default="default", metavar="NAME", help="which agents, if several groups share the broker [default]"
+        "--insecure-broker",
+        action="store_true",
+        help="allow TCP without certificates: whoever reaches the broker can give orders",
+    )
+    add(
+        "--domain",
+        type=domain_name,
+        default="default",
+        metavar="NAME",
+        help="which agents, if several groups share the broker [default]",
     )
     add(
         "--traffic", action="append", default=[], metavar="uniform|gravity|FILE", help="traffic matrix; may be repeated"
@@ -147,8 +164,6 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         raise InputError("nothing to run: expected --traffic or --watch (see --help)")
     if args.watch is not None and not args.watch.is_dir():
         raise InputError("is no folder, expected one with traffic matrices", args.watch)
-    if not _DOMAIN.fullmatch(args.domain):
-        raise InputError(f"domain {args.domain!r}, expected 1 to 64 letters, digits, '_', '.', '-'")
     if not 0 <= args.margin <= 100:
         raise InputError(f"margin {args.margin}, expected 0..100 percent")
     if args.temperature is not None and not 0.001 <= args.temperature <= 1000:
@@ -161,7 +176,7 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         profile=args.profile or ("gravity" if model == "gravity" else "uniform"),
         checkpoint=args.checkpoint,
         initial=args.initial,
-        broker=parse_broker(args.broker),
+        door=open_door(args.broker, args.credentials, insecure=args.insecure_broker),
         domain=args.domain,
         traffic=tuple(args.traffic),
         watch=args.watch,
@@ -178,6 +193,13 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         json=args.json,
         verbose=args.verbose,
     )
+
+
+def domain_name(text: str) -> str:
+    """Return the name of a domain, or raise argparse's error."""
+    if not re.fullmatch(DOMAIN_PATTERN, text):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected 1 to 64 letters, digits, '_', '.', '-'")
+    return text
 
 
 def _natural(text: str) -> int:

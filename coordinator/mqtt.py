@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import ssl
 from collections import deque
 
 import aiomqtt
@@ -15,7 +16,6 @@ from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Sta
 from agent.mqtt import (
     BACKOFF_S,
     CLOSE_S,
-    Login,
     keep_connected,
     make_client,
     payload_of,
@@ -39,7 +39,7 @@ class Coordinator:
     protocol : the protocol, fresh
     broker : where the broker is
     domain : which routers belong together
-    login : user name, password, TLS
+    tls : certificates to show and to expect; see `agent.credentials`
     chance : draws the jitter of the pauses between attempts to connect
     backoff_s : shortest and longest pause, in seconds
 
@@ -55,7 +55,7 @@ class Coordinator:
         broker: BrokerAddress,
         *,
         domain: str = "default",
-        login: Login | None = None,
+        tls: ssl.SSLContext | None = None,
         chance: random.Random | None = None,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
@@ -65,7 +65,7 @@ class Coordinator:
         self._broker = broker
         self._identifier = f"lockstep/{domain}/coordinator"
         self._topics = Topics(domain)
-        self._login = login
+        self._tls = tls
         self._chance = chance or random.Random()
         self._backoff_s = backoff_s
         self._unsent: deque[Start | Cancel] = deque()
@@ -89,7 +89,7 @@ class Coordinator:
             tasks.create_task(self._keep_time(), name="coordinator timer")
             tasks.create_task(
                 keep_connected(
-                    lambda: make_client(self._broker, self._identifier, login=self._login),
+                    lambda: make_client(self._broker, self._identifier, tls=self._tls),
                     self._session,
                     name="coordinator",
                     chance=self._chance,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.broker import parse_broker
 from agent.config import AgentConfig, Neighbor
 from emulation.fabric import AGENT_PORT, Fabric
 from routing.formats import save_topology
@@ -92,6 +93,7 @@ def agent_config(
         topology=str(folder / TOPOLOGY_FILE),
         checkpoint=checkpoint,
         broker=broker,
+        insecure_broker=not parse_broker(broker).path,  # on loopback, where the users of the machine are trusted
         key_file=str(folder / _KEY_FILE),
         port=AGENT_PORT,
         ospf=place.ospf(node),

@@ -13,6 +13,8 @@ from agent.messages import MAX_DATAGRAM, MAX_PART, MAX_REASON
 from agent.patience import _FACTOR, _MOST_DOUBLED, _TRIPS
 from agent.protocol import Timing
 from agent.session import WINDOW
+from coordinator import broker
+from coordinator.keygen import write_key
 from routing.formats import load_topology, save_topology
 from routing.topology import Topology
 
@@ -35,8 +37,10 @@ def agent(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def good(tmp_path: Path) -> Path:
     save_topology(tmp_path / "network.graphml", LINE)
-    (tmp_path / "domain.key").touch(0o600)
-    (tmp_path / "domain.key").write_bytes(bytes(32))
+    write_key(tmp_path / "domain.key")
+    listen = ["--topology", str(tmp_path / "network.graphml"), "--listen", "192.0.2.254"]
+    assert broker.main([str(tmp_path / "tls"), *listen]) == 0
+    (tmp_path / "tls" / "agents" / "beta").rename(tmp_path / "credentials")
     path = tmp_path / "beta.toml"
     path.write_text(documented())
     return path
@@ -53,6 +57,13 @@ def test_the_documented_configuration_is_good(good: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
+        (
+            'credentials = "',
+            'insecure_broker = false # "',
+            "whoever reaches it could give orders, expected credentials",
+        ),
+        ('credentials = "credentials"', 'credentials = "tls"', "client.key: cannot read the private key: No such file"),
+        ('broker = "192.0.2.254:8883"', 'broker = "unix:/run/x"', "a unix socket takes no credentials"),
         ('router = "beta"', 'router = "betty"', "beta.toml: router 'betty' is not a node of network"),
         ('topology = "network', 'topology = "missing', "missing.graphml: cannot be read: No such file"),
         ('checkpoint = "default"', 'checkpoint = "defalt"', "no checkpoint 'defalt' (did you mean default?)"),

@@ -21,7 +21,7 @@ BASIC = ["--topology", "gbn", "--broker", "unix:/run/x.sock"]
 
 def test_defaults() -> None:
     config = parse_config([*BASIC, "--traffic", "uniform"])
-    assert config.broker == BrokerAddress(path="/run/x.sock")
+    assert config.door.address == BrokerAddress(path="/run/x.sock")
     assert (config.topology, config.profile, config.checkpoint, config.domain) == (
         "gbn",
         "uniform",

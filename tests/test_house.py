@@ -30,8 +30,8 @@ BELOW = {
 }
 # Modules that touch the world; every other module of agent and coordinator is sans-IO.
 ADAPTERS = {
-    "agent": {"__main__", "frr", "mqtt", "ospf", "program", "udp"},
-    "coordinator": {"__main__", "mqtt"},
+    "agent": {"__main__", "credentials", "frr", "mqtt", "ospf", "program", "udp"},
+    "coordinator": {"__main__", "broker", "keygen", "mqtt"},
     "routing": {"prebuild"},  # runs the linker
 }
 WORLD = {
@@ -54,7 +54,7 @@ PARTS = {
     "policy": [],
     "baselines": ["baselines"],
     "agent": [],
-    "coordinator": [],
+    "coordinator": ["broker"],
     "trainer": ["cluster", "train"],
     "emulation": ["emulation"],
     "experiments": ["baselines", "emulation", "experiments", "train"],

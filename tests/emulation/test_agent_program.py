@@ -18,6 +18,7 @@ from isolation import isolated, poll
 from numpy.typing import NDArray
 
 from agent.frr import FrrRouter
+from coordinator.__main__ import main as coordinator
 from emulation.broker import find_mosquitto
 from emulation.frrconf import ospfd_conf, zebra_conf
 from emulation.isolate import RUNTIME, Isolation
@@ -42,12 +43,6 @@ NET = Topology.from_links(
     [1e9, 1e9, 1e10, 1e10, 1e10, 1e10, 1e10, 1e10, 2e9, 2e9],
 )
 LIVE = np.ones(NET.num_links, dtype=np.int64)  # hops: the slow links are as good as the fast ones
-MOSQUITTO = """\
-listener 1883 {address}
-allow_anonymous true
-user {user}
-persistence false
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -146,14 +141,21 @@ def frr(pids: list[int], folder: Path) -> Iterator[list[Path]]:
             end(daemons)
 
 
+def prepare(folder: Path) -> None:
+    """Make what all share, by the documented commands."""
+    save_topology(folder / "square.graphml", NET)
+    assert coordinator(["keygen", str(folder / "domain.key")]) == 0
+    options = ["--topology", str(folder / "square.graphml"), "--listen", BROKER, "--domain", "hand-made"]
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert coordinator(["broker", str(folder / "tls"), *options, "--user", user]) == 0
+
+
 @contextmanager
 def mosquitto(folder: Path) -> Iterator[None]:
-    path = folder / "mosquitto.conf"
-    path.write_text(MOSQUITTO.format(address=BROKER, user=pwd.getpwuid(os.geteuid()).pw_name))
     program = find_mosquitto()
     assert program is not None
     with (folder / "mosquitto.log").open("ab") as log:
-        process = start_in(None, [program, "-c", str(path)], log)
+        process = start_in(None, [program, "-c", str(folder / "tls" / "mosquitto.conf")], log)
     try:
         yield
     finally:
@@ -181,7 +183,8 @@ def write_config(folder: Path, node: int, vty: Path) -> Path:
     lines = [
         f'router = "{NAMES[node]}"',
         'topology = "square.graphml"',
-        f'broker = "{BROKER}:1883"',
+        f'broker = "{BROKER}"',
+        f'credentials = "tls/agents/{NAMES[node]}"',
         'key_file = "domain.key"',
         f'ospf = "{vty}"',
         'domain = "hand-made"',
@@ -205,9 +208,6 @@ def write_config(folder: Path, node: int, vty: Path) -> Path:
 
 @contextmanager
 def agents(pids: list[int], vtys: list[Path], folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    save_topology(folder / "square.graphml", NET)
-    (folder / "domain.key").touch(0o600)
-    (folder / "domain.key").write_bytes(os.urandom(32))
     processes = []
     try:
         for node, pid in enumerate(pids):
@@ -229,7 +229,8 @@ def coordinate(folder: Path, *options: str) -> tuple[int, list[dict[str, object]
         "--domain",
         "hand-made",
     ]
-    command += ["--domain", "hand-made", "--broker", f"{BROKER}:1883", "--wait", "60", "--json", *options]
+    command += ["--domain", "hand-made", "--broker", BROKER, "--credentials", str(folder / "tls" / "coordinator")]
+    command += ["--wait", "60", "--json", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
@@ -239,6 +240,7 @@ def logged(folder: Path, node: int, words: str, times: int = 1) -> bool:
 
 
 def test_four_routers_tune_their_costs(tmp_path: Path) -> None:
+    prepare(tmp_path)
     traffic = uniform(NET, 5)
     start = initial_weights("inverse-capacity", NET)
     checkpoint = load_checkpoint("default")
@@ -296,6 +298,8 @@ def test_four_routers_tune_their_costs(tmp_path: Path) -> None:
 
 
 def test_an_agent_whose_interface_is_missing_says_so(tmp_path: Path) -> None:
+    prepare(tmp_path)
+
     def body(_: Isolation) -> tuple[int, str]:
         with namespaces() as pids:
             with agents(pids[:1], [tmp_path / "no.vty"], tmp_path) as processes:
@@ -308,6 +312,8 @@ def test_an_agent_whose_interface_is_missing_says_so(tmp_path: Path) -> None:
 
 
 def test_an_agent_without_ospfd_refuses_the_episode_and_says_why(tmp_path: Path) -> None:
+    prepare(tmp_path)
+
     def body(_: Isolation) -> tuple[int, str]:
         with ExitStack() as stack:
             pids = stack.enter_context(namespaces())

@@ -1,0 +1,90 @@
+"""How to enter a broker: over a unix socket, with certificates over TLS, or unprotected if the operator insists.
+
+A folder of credentials, which ``python -m coordinator broker`` writes, holds three files in PEM: ``ca.crt``, which
+signed the broker's certificate; ``client.crt``, this program's own; ``client.key``, its private key, readable by the
+owner only. The broker's certificate has to be of the host that its address names.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.broker import BrokerAddress, parse_broker
+from routing.errors import InputError
+
+CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.crt", "client.crt", "client.key"
+
+
+@dataclass(frozen=True)
+class Door:
+    """A broker's address, and the TLS context to enter with; None: a unix socket, or an unprotected connection."""
+
+    address: BrokerAddress
+    tls: ssl.SSLContext | None = None
+
+
+def open_door(broker: str, credentials: str = "", *, insecure: bool = False) -> Door:
+    """Return how to enter a broker.
+
+    Parameters
+    ----------
+    broker : ``unix:/path`` or ``host:port``
+    credentials : folder with certificates; empty: none
+    insecure : the operator allows a connection that is neither encrypted nor authenticated
+
+    Raises
+    ------
+    InputError : not an address; credentials that cannot be used; an unprotected connection that nobody allowed
+    """
+    address = parse_broker(broker, encrypted=bool(credentials))
+    if address.path:
+        if credentials:
+            raise InputError(f"broker {broker!r}: a unix socket takes no credentials, expected host:port with them")
+        return Door(address)
+    if credentials and insecure:
+        raise InputError(f"broker {broker!r}: both credentials and insecure_broker, expected one of them")
+    if credentials:
+        return Door(address, load_credentials(Path(credentials)))
+    if insecure:
+        return Door(address)
+    raise InputError(
+        f"broker {broker!r}: whoever reaches it could give orders, expected credentials for TLS, a unix socket, or "
+        "insecure_broker to allow it"
+    )
+
+
+def load_credentials(folder: Path) -> ssl.SSLContext:
+    """Return a TLS context that checks the broker's name and shows this program's certificate; raises InputError."""
+    ca, certificate, key = (folder / name for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE))
+    check_private(key, "the private key")
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be used: {_why(error)}, expected the broker's CA in PEM", ca) from error
+    try:
+        # Without a password function OpenSSL would ask on the terminal for that of an encrypted key.
+        context.load_cert_chain(certificate, key, password=b"")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot be used: {_why(error)}, expected a certificate in PEM and its unencrypted key {key.name}",
+            certificate,
+        ) from error
+    return context
+
+
+def check_private(path: Path, what: str) -> None:
+    """Raise `InputError` unless `path` is a file that only its owner can read."""
+    try:
+        mode = os.stat(path).st_mode & 0o777
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {what}: {_why(error)}", path) from error
+    if mode & 0o077:
+        raise InputError(f"mode {mode:04o}, expected 0600: others could read {what}", path)
+
+
+def _why(error: OSError | ValueError) -> str:
+    # The first line: OpenSSL's own names its source file.
+    return (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
