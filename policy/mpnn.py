@@ -21,13 +21,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from policy import layers
+from policy import few, layers
 from policy.layers import Float32, Int64, UInt32
 from policy.preset import ACTIVATIONS, AGGREGATIONS, PRESETS, Preset
 from routing.jit import njit
 from routing.topology import Topology
 
-__all__ = ["PRESETS", "Adjacency", "Network", "Preset", "adjacency", "adjacency_without", "forward"]
+__all__ = ["PRESETS", "Adjacency", "Network", "OwnLinks", "Preset", "adjacency", "adjacency_without", "forward"]
 
 
 class Adjacency(NamedTuple):
@@ -62,13 +62,6 @@ def adjacency_without(topology: Topology, absent: Set[int]) -> Adjacency:
     return Adjacency(np.concatenate(heard).astype(np.uint32), receivers, np.concatenate([[0], np.cumsum(degree)]))
 
 
-def _every_pair(incoming: int, own: int) -> Adjacency:
-    """Return the adjacency within one router: each of its links hears all links into it."""
-    senders = np.tile(np.arange(incoming, dtype=np.uint32), own)
-    receivers = np.repeat(np.arange(own, dtype=np.uint32), incoming)
-    return Adjacency(senders, receivers, np.arange(own + 1, dtype=np.int64) * incoming)
-
-
 @njit("void(f4[::1], i8[::1], u4[::1], u4[::1], i8[::1], f4[:, ::1], f4[::1])")
 def forward(
     flat: Float32, plan: Int64, senders: UInt32, receivers: UInt32, first: Int64, features: Float32, logits: Float32
@@ -85,49 +78,8 @@ def forward(
     layers.read_out(flat, plan, hidden, x, lanes, one, two, logits)
 
 
-@njit("void(f4[:, ::1], f4[:, ::1])", inline=True)
-def _turn(x: Float32, out: Float32) -> None:
-    for row in range(out.shape[0]):
-        for column in range(out.shape[1]):
-            out[row, column] = x[column, row]
-
-
-@njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1])")
-def _initial(flat: Float32, plan: Int64, features: Float32, out: Float32) -> None:
-    lanes = features.shape[0]
-    one = np.empty((plan[layers.WIDEST], lanes), np.float32)
-    two = np.empty((plan[layers.WIDEST], lanes), np.float32)
-    hidden = np.empty((plan[layers.HIDDEN], lanes), np.float32)
-    layers.encode(flat, plan, features.T.copy(), hidden, lanes, one, two)
-    _turn(hidden, out)
-
-
-@njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1], u4[::1], u4[::1], i8[::1], f4[:, ::1])")
-def _round(
-    flat: Float32,
-    plan: Int64,
-    own: Float32,
-    incoming: Float32,
-    senders: UInt32,
-    receivers: UInt32,
-    first: Int64,
-    out: Float32,
-) -> None:
-    hidden = own.T.copy()
-    layers.exchange(flat, plan, hidden, incoming.T.copy(), senders, receivers, first, hidden)
-    _turn(hidden, out)
-
-
-@njit("void(f4[::1], i8[::1], f4[:, ::1], f4[:, ::1], f4[::1])")
-def _readout(flat: Float32, plan: Int64, hidden: Float32, features: Float32, logits: Float32) -> None:
-    lanes = hidden.shape[0]
-    one = np.empty((plan[layers.WIDEST], lanes), np.float32)
-    two = np.empty((plan[layers.WIDEST], lanes), np.float32)
-    layers.read_out(flat, plan, hidden.T.copy(), features.T.copy(), lanes, one, two, logits)
-
-
 def _single(values: NDArray[np.floating]) -> Float32:
-    """Take float16 from the wire, or a view, as the kernels want it."""
+    """Take float16, or a view, as the kernels want it."""
     return np.ascontiguousarray(values, dtype=np.float32)
 
 
@@ -142,6 +94,7 @@ class Network:
     Attributes
     ----------
     flat, plan : the same for the kernels (`policy.layers`)
+    turned : the same for those of few links (`policy.few`)
 
     Raises
     ------
@@ -159,32 +112,29 @@ class Network:
         self.preset = preset
         self.flat: Float32 = np.concatenate([np.ravel(parameters[name]).astype(np.float32) for name in shapes])
         self.plan: Int64 = _plan(preset)
-        self._pairs: dict[tuple[int, int], Adjacency] = {}
+        self.turned: Float32 = few.turned(self.flat, self.plan)
 
     def initial(self, features: Float32) -> Float32:
         """Return the hidden states (n, D) before the first round, from features (n, F) of any links."""
-        hidden: Float32 = np.empty((len(features), self.preset.hidden), dtype=np.float32)
-        _initial(self.flat, self.plan, _single(features), hidden)
-        return hidden
+        own = OwnLinks(self, len(features), 0)
+        own.begin(features)
+        return own.hidden
 
     def round(self, own: Float32, incoming: Float32) -> Float32:
         """Return the next hidden states (n, D) of one router's links.
 
-        own : (n, D), all links out of the router, ascending
-        incoming : (m, D), all links into it, ascending
+        own : (n, D), links out of the router
+        incoming : (m, D), links into it, ascending: float16 values
         """
-        key = (len(incoming), len(own))
-        pairs = self._pairs.get(key)
-        if pairs is None:
-            pairs = self._pairs[key] = _every_pair(*key)
         hidden: Float32 = np.empty((len(own), self.preset.hidden), dtype=np.float32)
-        _round(self.flat, self.plan, _single(own), _single(incoming), *pairs, hidden)
+        heard = np.array(incoming, dtype=np.float16).view(np.uint16)
+        few.exchange(self.turned, self.plan, _single(own), heard, hidden, np.empty(hidden.shape, dtype=np.uint16))
         return hidden
 
     def readout(self, own: Float32, features: Float32) -> Float32:
         """Return the logits (n,) from hidden states (n, D) and features (n, F) of the same links."""
         logits: Float32 = np.empty(len(own), dtype=np.float32)
-        _readout(self.flat, self.plan, _single(own), _single(features), logits)
+        few.read_out(self.turned, self.plan, _single(own), _single(features), logits)
         return logits
 
     def logits(self, topology: Topology, features: Float32, pairs: Adjacency | None = None) -> Float32:
@@ -195,6 +145,41 @@ class Network:
         logits: Float32 = np.empty(len(features), dtype=np.float32)
         forward(self.flat, self.plan, *(pairs or adjacency(topology)), _single(features), logits)
         return logits
+
+
+class OwnLinks:
+    """The network at work on the n links out of one router, hearing m links into it: nothing is allocated per round.
+
+    Attributes
+    ----------
+    hidden : (n, D) float32
+    sent : (n, D) uint16, the same as bits of float16, to be sent
+    heard : (m, D) uint16, to be filled in with what was received, links ascending
+    """
+
+    def __init__(self, network: Network, own: int, heard: int) -> None:
+        size = network.preset.hidden
+        self.hidden: Float32 = np.zeros((own, size), dtype=np.float32)
+        self.sent: NDArray[np.uint16] = np.zeros((own, size), dtype=np.uint16)
+        self.heard: NDArray[np.uint16] = np.zeros((heard, size), dtype=np.uint16)
+        self._features: Float32 = np.zeros((own, network.preset.num_features), dtype=np.float32)
+        self._next: Float32 = np.zeros((own, size), dtype=np.float32)
+        self._network = network
+
+    def begin(self, features: Float32) -> None:
+        """Set the hidden states from features (n, F)."""
+        self._features = _single(features)
+        few.initial(self._network.turned, self._network.plan, self._features, self.hidden, self.sent)
+
+    def round(self) -> None:
+        """Bring the hidden states to the next round, given what was heard."""
+        network = self._network
+        few.exchange(network.turned, network.plan, self.hidden, self.heard, self._next, self.sent)
+        self.hidden, self._next = self._next, self.hidden
+
+    def logits(self) -> Float32:
+        """Return the logits (n,)."""
+        return self._network.readout(self.hidden, self._features)
 
 
 def _plan(preset: Preset) -> Int64:
