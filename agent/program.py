@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class AgentProgram:
         self._link = AgentLink(config.router, door.address, domain=config.domain, tls=door.tls)
         self._udp = UdpAdapter(self._protocol, self._act)
         self._before: dict[int, Overhead] = {}
+        self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._costs: asyncio.Queue[SetCosts] = asyncio.Queue()
         self._status: Status | None = None
         self._idle = asyncio.Event()
@@ -143,6 +145,7 @@ class AgentProgram:
                 Result(router=self._config.router, episode=message.episode, status="aborted", reason=reason[:1000])
             )
             return
+        self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._protocol.start_episode(order, live, self._loop.time())
         self._after_call()
 
@@ -179,6 +182,7 @@ class AgentProgram:
                 self._costs.put_nowait(event)
             elif isinstance(event, EpisodeEnded):
                 logger.info("[%s ep=%d] %s %s", name, event.episode, event.status, event.reason)
+                self._log_usage(event.episode)
                 self._idle.set()
                 self._link.publish(self._result(event))
             elif isinstance(event, NeighborSilent):
@@ -187,6 +191,18 @@ class AgentProgram:
             elif isinstance(event, NeighborUp):
                 logger.info("[%s] %s answers", name, event.router)
                 self._tell_status()
+
+    def _log_usage(self, episode: int) -> None:
+        before, now = self._usage, resource.getrusage(resource.RUSAGE_SELF)
+        logger.info(
+            "[%s ep=%d] processor %.3f s, kernel %.3f s, waits %d, preempted %d",
+            self._config.router,
+            episode,
+            now.ru_utime - before.ru_utime,
+            now.ru_stime - before.ru_stime,
+            now.ru_nvcsw - before.ru_nvcsw,
+            now.ru_nivcsw - before.ru_nivcsw,
+        )
 
     def _tell_status(self) -> None:
         status = Status(
