@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="X",
         help="of the central engine's samples [the checkpoint's; synthetic 0.25]",
     )
+    add("--threads", type=int, metavar="N", help="of the central engine [2 from 200 nodes on, else 1]")
     add("--steps", type=int, metavar="T", help="increments of the central engine [the paper's T]")
     add("--checkpoint", default="default", metavar="NAME|FILE", help="the policy [default]")
     add("--json", action="store_true", help='print one JSON object, {"rows": [...]}')
@@ -61,8 +62,9 @@ def measure(options: argparse.Namespace) -> list[Row]:
     for engine in asked or ():
         if engine not in ENGINES:
             raise InputError(f"no engine {engine!r}, expected {', '.join(ENGINES)}")
-    if options.repeats < 1 or options.increments < 1 or (options.steps is not None and options.steps < 1):
-        raise InputError("--repeats, --increments and --steps: expected at least 1")
+    given = (options.repeats, options.increments, options.steps, options.threads)
+    if any(number is not None and number < 1 for number in given):
+        raise InputError("--repeats, --increments, --steps and --threads: expected at least 1")
     rows: list[Row] = []
     for name in names:
         beside = central(
@@ -70,6 +72,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
             seed=options.seed,
             steps=options.steps,
             increments=options.increments,
+            threads=options.threads,
             repeats=options.repeats,
             checkpoint=options.checkpoint,
             temperature=options.temperature or (LARGE_TEMPERATURE if name.startswith("synth") else None),

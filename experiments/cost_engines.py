@@ -19,7 +19,7 @@ from baselines.result import Budget
 from emulation.records import Summary
 from experiments.cost_model import calculated, delays, propagation
 from policy.checkpoint import Checkpoint, load_checkpoint
-from policy.episode import Episode, default_steps, run_episode
+from policy.episode import Episode, default_steps, default_threads, run_episode
 from policy.mpnn import Network
 from routing.errors import InputError
 from routing.formats import load_network
@@ -37,7 +37,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One engine on one network; bytes are UDP payload, means per directed link and optimisation, unless they say so.
 
     `seconds` is the best of `repeats` after a warm-up; `calibration_s` that of a fixed loop of Python beside it.
-    `cpu_seconds` is the least processor time of the central engine: what an idle machine would take at most.
+    `cpu_seconds` is the least processor time of the central engine, of all its `threads`: what an idle machine would
+    take at most with one.
     `steps` counts increments; a decision makes `increments` of them. `propagation_s` is by calculation. `calculated`:
     frames and bytes are, too. `repeated_*` is what was counted beyond the calculation: retransmissions, mostly.
     `kernel_*` as the interfaces count, None where nothing was counted. `compute_s_per_router` is the processor time of
@@ -50,6 +51,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     increments: int
     seconds: float
     cpu_seconds: float | None
+    threads: int
     calibration_s: float
     repeats: int
     mlu: float
@@ -96,6 +98,7 @@ def central(
     repeats: int,
     checkpoint: str,
     temperature: float | None = None,
+    threads: int | None = None,
 ) -> Row:
     """Measure the central engine; what agents would send is calculated. Raises InputError."""
     topology, traffic, usual = problem(name, seed)
@@ -104,15 +107,16 @@ def central(
     policy = load_checkpoint(checkpoint)
     start = inverse_capacity(topology)
     # A warm-up of a whole optimisation would double the time on large networks for nothing.
-    options: Any = {"seed": seed, "increments": increments, "temperature": temperature}
+    threads = threads or default_threads(topology)
+    options: Any = {"seed": seed, "increments": increments, "temperature": temperature, "threads": threads}
     run_episode(topology, traffic, start, policy, steps=min(decisions, 5), **options)
     seconds = busy = float("inf")
     before = calibration()
     for _ in range(repeats):
-        began, worked = time.perf_counter(), time.thread_time()
+        began, worked = time.perf_counter(), time.process_time()
         trace = run_episode(topology, traffic, start, policy, steps=decisions, **options)
         seconds = min(seconds, time.perf_counter() - began)
-        busy = min(busy, time.thread_time() - worked)
+        busy = min(busy, time.process_time() - worked)
     full = greedy(topology, traffic, start, Budget(steps=steps))
     same = greedy(topology, traffic, start, Budget(seconds=seconds))
     sent = calculated(topology, decisions, policy.preset.rounds, policy.preset.hidden, increments)
@@ -123,6 +127,7 @@ def central(
         increments=increments,
         seconds=seconds,
         cpu_seconds=busy,
+        threads=threads,
         calibration_s=min(before, calibration()),
         repeats=repeats,
         mlu=trace.best_mlu,
@@ -195,6 +200,7 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         increments=1,
         seconds=seconds,
         cpu_seconds=None,
+        threads=1,
         calibration_s=min(before, calibration()),
         repeats=repeats,
         mlu=reached * ospf,

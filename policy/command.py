@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from policy.checkpoint import load_checkpoint
-from policy.episode import default_steps, run_episode
+from policy.episode import default_steps, default_threads, run_episode
 from policy.sampling import NonFiniteLogit
 from routing.errors import InputError
 from routing.formats import load_topology
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--checkpoint", default="default", metavar="NAME|FILE", help="the policy [default]")
     arguments.add_argument("--temperature", type=float, metavar="X", help="of the sampling [the checkpoint's]")
     arguments.add_argument("--increments", type=_natural, default=1, metavar="N", help="links per step [1]")
+    arguments.add_argument("--threads", type=_natural, metavar="N", help="for routing [2 from 200 nodes on, else 1]")
     arguments.add_argument(
         "--episode", type=_natural, default=0, metavar="NUMBER", help="number of the first episode [0]"
     )
@@ -87,8 +88,8 @@ def _run(argv: Sequence[str] | None) -> None:
         raise InputError("--seed or --episode is too large, expected at most 64 and 32 bits")
     if options.steps is not None and options.steps >= 1 << 32:
         raise InputError(f"--steps {options.steps}, expected less than 2**32")
-    if options.increments < 1 or options.episodes < 1:
-        raise InputError("--increments and --episodes: expected at least 1")
+    if options.increments < 1 or options.episodes < 1 or options.threads == 0:
+        raise InputError("--increments, --episodes and --threads: expected at least 1")
     # Routers are told the temperature in thousandths; the same here, so that decisions agree.
     if options.temperature is not None and not 0.001 <= options.temperature <= 1000:
         raise InputError(f"--temperature {options.temperature}, expected 0.001 to 1000")
@@ -114,6 +115,7 @@ def _run(argv: Sequence[str] | None) -> None:
             temperature=temperature,
             increments=options.increments,
             ecmp=not options.no_ecmp,
+            threads=options.threads or default_threads(topology),
         )
         for number in range(options.episodes)
     ]

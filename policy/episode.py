@@ -8,8 +8,10 @@ process that decides what the routers would decide together, bit for bit. As a c
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence, Set
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +22,21 @@ from policy.checkpoint import Checkpoint
 from policy.features import FEATURE_SETS, NEVER, NUMBERS, RECENCY
 from policy.mpnn import Network, adjacency_without
 from policy.sampling import choose, quantise, scores
-from routing.state import MAX_WEIGHT, RoutingState
+from routing.parallel import ParallelRouting
+from routing.state import RoutingState
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
 _TRACKED_FROM = 64  # nodes; below, computing all shares anew costs less than keeping them
 
+_PARALLEL_FROM = 200  # nodes
+
 _STEPS = {"nsfnet": 100, "gbn": 150, "geant2": 200}  # paper 003, V-A
+
+
+def default_threads(topology: Topology) -> int:
+    """Return how many threads the central engine takes: two from 200 nodes on, where each has enough to do."""
+    return min(2, os.cpu_count() or 1) if topology.num_nodes >= _PARALLEL_FROM else 1
 
 
 def default_steps(topology: Topology) -> int:
@@ -49,10 +59,12 @@ class Episode:
         Name in `policy.features.FEATURE_SETS`.
     ecmp
         As in `RoutingState`.
+    threads
+        That route; for the central engine on large networks. `lookahead` always takes one.
 
     Attributes
     ----------
-    routing : RoutingState
+    routing : RoutingState, or with several threads ParallelRouting
     step : decisions taken so far
     mlu : now
     best_mlu, best_step, best_weights : of the best state so far, the start (step 0) included; the first of equals
@@ -71,10 +83,15 @@ class Episode:
         features: str,
         *,
         ecmp: bool = True,
+        threads: int = 1,
     ) -> None:
         self.topology = topology
         self.steps = steps
-        self.routing = RoutingState(topology, traffic, start_weights, ecmp=ecmp)
+        self.routing: RoutingState | ParallelRouting
+        if threads > 1 and features != "lookahead":
+            self.routing = ParallelRouting(topology, traffic, start_weights, ecmp=ecmp, threads=threads)
+        else:
+            self.routing = RoutingState(topology, traffic, start_weights, ecmp=ecmp)
         self.step = 0
         self._features = features
         self._num_features = len(FEATURE_SETS[features])
@@ -105,7 +122,8 @@ class Episode:
         if self._features == "paper":
             kernels.paper_features(links, routing.weights, routing.load, self._capacity, out)
         else:
-            if not self._tracked and self.topology.num_nodes >= _TRACKED_FROM and len(links) == self.topology.num_links:
+            large = self.topology.num_nodes >= _TRACKED_FROM or isinstance(routing, ParallelRouting)
+            if not self._tracked and large and len(links) == self.topology.num_links:
                 routing.track_shares()  # this is the central engine: all links, every time
                 self._tracked = True
             kernels.default_features(
@@ -113,8 +131,14 @@ class Episode:
                 routing.shifted_shares(links), self.step, self._numbers, RECENCY, out,
             )  # fmt: skip
             if self._features == "lookahead":
+                assert isinstance(routing, RoutingState)
                 kernels.lookahead_features(routing.what_if(links), out)
         return out
+
+    def close(self) -> None:
+        """End the threads, if there are any."""
+        if isinstance(self.routing, ParallelRouting):
+            self.routing.close()
 
     def apply(self, links: Sequence[int]) -> float:
         """Raise each link's weight by one, count the step and return the new MLU.
@@ -124,10 +148,9 @@ class Episode:
         for link in links:
             if not 0 <= link < self.topology.num_links:
                 raise ValueError(f"link {link}, expected 0..{self.topology.num_links - 1}")
-            if self.routing.weights[link] < MAX_WEIGHT:
-                self.routing.increment(link)
             self._chosen_at[link] = self.step
             self._chosen[link] += 1
+        self.routing.raise_weights(links)
         self.step += 1
         self._observe()
         if self.mlu < self.best_mlu:
@@ -173,6 +196,7 @@ def run_episode(
     temperature: float | None = None,
     increments: int = 1,
     ecmp: bool = True,
+    threads: int = 1,
     absent: Set[int] = frozenset(),
 ) -> EpisodeTrace:
     """Run an episode centrally: the same decisions as the routers' for the same arguments.
@@ -186,6 +210,7 @@ def run_episode(
     episode : number of the episode; each has noise of its own
     temperature : divides the logits; default: the checkpoint's
     increments : links per step, sampled without replacement
+    threads : for networks of hundreds of nodes; the decisions are the same
     absent : nodes without an agent: their links keep their weights and send no hidden states
 
     Raises
@@ -196,7 +221,8 @@ def run_episode(
     """
     network = Network(checkpoint.preset, checkpoint.parameters)
     temperature = checkpoint.temperature if temperature is None else temperature
-    state = Episode(topology, traffic, start_weights, steps, checkpoint.preset.features, ecmp=ecmp)
+    features = checkpoint.preset.features
+    state = Episode(topology, traffic, start_weights, steps, features, ecmp=ecmp, threads=threads)
     links = np.arange(topology.num_links, dtype=np.int32)
     own = links[~np.isin(topology.src, list(absent))]
     if not len(own):
@@ -206,11 +232,12 @@ def run_episode(
     scored = np.zeros(actions.shape, dtype=np.int64)
     mlu = np.zeros(steps + 1)
     mlu[0] = state.mlu
-    for step in range(steps):
-        logits = quantise(network.logits(topology, state.features(links), pairs)[own], temperature)
-        chosen = choose(scores(logits, own, seed, episode, step), own, increments)
-        scored[step], actions[step] = zip(*chosen, strict=True)
-        mlu[step + 1] = state.apply([link for _, link in chosen])
+    with closing(state):
+        for step in range(steps):
+            logits = quantise(network.logits(topology, state.features(links), pairs)[own], temperature)
+            chosen = choose(scores(logits, own, seed, episode, step), own, increments)
+            scored[step], actions[step] = zip(*chosen, strict=True)
+            mlu[step + 1] = state.apply([link for _, link in chosen])
     return EpisodeTrace(actions, scored, mlu, state.best_step, state.best_weights, state.routing.weights)
 
 

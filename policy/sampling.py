@@ -174,6 +174,11 @@ def choose(scored: NDArray[np.int64], links: NDArray[np.int32], top: int = 1) ->
     if top == 1 and len(links):
         at = best(scored, links)
         return [(int(scored[at]), int(links[at]))]
+    if len(links) > top:
+        # All that reach the n-th highest score: ties are settled below.
+        least = np.partition(scored, len(scored) - top)[len(scored) - top]
+        high = np.flatnonzero(scored >= least)
+        scored, links = scored[high], links[high]
     return merge(zip(scored.tolist(), links.tolist(), strict=True), top)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -130,6 +131,12 @@ class RoutingState:
             raise ValueError(f"weight of link {link} is {MAX_WEIGHT} already")
         self.set_weight(link, int(self.weights[link]) + 1)
 
+    def raise_weights(self, links: Sequence[int]) -> None:
+        """Raise the weight of each of `links` by one, one after the other; a weight of 65535 stays."""
+        for link in links:
+            if self.weights[link] < MAX_WEIGHT:
+                self.set_weight(link, int(self.weights[link]) + 1)
+
     @property
     def utilization(self) -> NDArray[np.float64]:
         """Load over capacity, (L,) float64; may exceed 1."""
@@ -169,6 +176,13 @@ class RoutingState:
                 *self._graph[:3], self.weights, self.distance, self.flow, self.load, self.ecmp, links, found
             )
         return found
+
+    @property
+    def moved(self) -> NDArray[np.int64]:
+        """What each link would lose by one more, (L,) int64 quanta. Raises ValueError unless shares are tracked."""
+        if self._moved is None:
+            raise ValueError("shares are not tracked")
+        return self._moved
 
     def track_shares(self) -> None:
         """Keep the shifted shares of all links up to date from now on, instead of computing them when asked.
