@@ -92,4 +92,5 @@ class Postbox:
             logger.log(level, text, self._router, start.episode, self._newest_start)
             return False
         self._newest_start = start.episode
+        self._status_due = True  # the retained one tells a coordinator that restarts which numbers are used up
         return True

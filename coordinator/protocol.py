@@ -98,7 +98,8 @@ class CoordinatorProtocol:
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._start: Start | None = None
-        self._results: dict[str, Result] = {}
+        self._results: dict[str, Result] = {}  # of the running episode
+        self._last: dict[str, Result] = {}  # of the one before
         self._step = -1
         self._heard = self._moved = 0.0  # last sign of the episode; last time an agent came or went
         self._cancelled = ""
@@ -225,8 +226,8 @@ class CoordinatorProtocol:
         if self._start is not None and result.episode == self._start.episode:
             self._heard = now
             self._results[result.router] = result
-        elif result.episode == self._ended and self._results.get(result.router) != result:
-            self._results[result.router] = result
+        elif result.episode == self._ended and self._last.get(result.router) != result:
+            self._last[result.router] = result
             self._events.append(events.LateResult(result))
 
     def get_timer(self) -> float | None:
@@ -291,4 +292,4 @@ class CoordinatorProtocol:
         outcome = summarise(number, name, self._routers, self._results, self._cancelled, superseded=superseded)
         self._events.append(events.EpisodeEnded(outcome))
         self.phase = Phase.IDLE
-        self._start, self._running, self._ended = None, None, number
+        self._start, self._running, self._ended, self._last = None, None, number, self._results

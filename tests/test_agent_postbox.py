@@ -72,6 +72,17 @@ def test_starts_are_new_once_and_the_status_tells_which() -> None:
     assert postbox.goodbye() == Status(router="r1", online=False, episode=6)
 
 
+def test_each_new_start_is_in_the_retained_status() -> None:
+    """A coordinator that restarts knows nothing else of the numbers that were used."""
+    postbox = Postbox("r1")
+    assert sent(postbox) == [ONLINE]
+    postbox.is_new(start(5))
+    postbox.put(result(5))
+    assert sent(postbox) == [msgspec.structs.replace(ONLINE, episode=5), result(5)]
+    postbox.is_new(start(4))
+    assert sent(postbox) == []
+
+
 def test_the_oldest_goes_first_when_there_is_too_much(caplog: pytest.LogCaptureFixture) -> None:
     postbox = Postbox("r1")
     for number in range(1, MAX_RESULTS + 2):

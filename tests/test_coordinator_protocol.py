@@ -292,6 +292,18 @@ def test_strangers_are_told_once_and_ignored() -> None:
     assert bench.protocol.missing == ROUTERS
 
 
+def test_a_late_result_of_the_last_episode_does_not_count_for_the_next() -> None:
+    bench = Bench()
+    bench.submit("m1")
+    bench.results(FIRST)
+    bench.submit("m2")
+    assert bench.protocol.missing == ROUTERS
+    bench.results(FIRST, status="aborted")  # they come again after a reconnection
+    assert bench.protocol.missing == ROUTERS and bench.protocol.phase is Phase.RUNNING
+    bench.results(FIRST + 1, "a", "b", "c")
+    assert [event.outcome.verdict for event in bench.events if isinstance(event, EpisodeEnded)] == ["committed"] * 2
+
+
 def test_other_episodes_are_ignored() -> None:
     bench = Bench()
     bench.submit("m")
