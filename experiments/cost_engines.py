@@ -142,13 +142,13 @@ def central(
         control_bytes_per_link=0.0,
         repeated_bytes_per_link=0.0,
         rate_mb_s=sent.wire_bytes / seconds / 1e6,
-        compute_s_per_router=_busiest(topology, traffic, policy, trace.actions),
+        compute_s_per_router=busiest(topology, traffic, policy, trace.actions),
         propagation_s=propagation(topology, delays(topology), decisions, policy.preset.rounds),
         calculated=True,
     )
 
 
-def _busiest(topology: Topology, traffic: TrafficMatrix, checkpoint: Checkpoint, actions: NDArray[np.int32]) -> float:
+def busiest(topology: Topology, traffic: TrafficMatrix, checkpoint: Checkpoint, actions: NDArray[np.int32]) -> float:
     """Return the seconds of an episode for the router with most links: the global state, and its own links' network."""
     router = int(np.argmax(np.diff(topology.out_ptr)))
     span = topology.out_links(router)
