@@ -42,7 +42,7 @@ def fitted(nodes: Sequence[int], values: Sequence[float]) -> Fit:
 
 def links_of(nodes: int) -> int:
     """Return the number of directed links of a network of so many routers, even."""
-    return max(2 * (nodes - 1), 2 * round(nodes * DEGREE / 2))
+    return min(max(2 * (nodes - 1), 2 * round(nodes * DEGREE / 2)), nodes * (nodes - 1))
 
 
 def steps_of(links: int) -> int:
