@@ -10,11 +10,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.config import AgentConfig
 from agent.program import Shared, run_agent
 from emulation.agentconf import AGENT_FILE, Place, write_config
 from emulation.processes import EmulationError
-from emulation.spawn import Child, Spawner, proportional_memory
+from emulation.spawn import Child, Spawner, processor_time, proportional_memory
 
 LOG_FILE = "agent.log"
 
@@ -76,6 +79,14 @@ class Agents:
     def memory(self) -> float:
         """Return the mean memory of an agent in bytes, shared pages counted in proportion (PSS)."""
         return sum(proportional_memory(pid) for pid in self.pids) / len(self.pids)
+
+    def processor_times(self) -> NDArray[np.float64]:
+        """Return the seconds that each agent has computed so far, in node order, (N,) float64; NaN for a killed one."""
+        times = [
+            float("nan") if config.router in self._killed else processor_time(pid)
+            for config, pid in zip(self._configs, self.pids, strict=True)
+        ]
+        return np.array(times, dtype=np.float64)
 
     def stop(self) -> None:
         """End all; each leaves the totals of its frames in its folder."""

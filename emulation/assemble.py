@@ -19,6 +19,7 @@ from emulation.optimise import MARGIN_MILLI
 from emulation.plan import Plan
 from emulation.records import (
     Agreement,
+    Computing,
     Level,
     LinkRow,
     Manifest,
@@ -53,6 +54,7 @@ class Seen:
     bring_up_s, commit_s, total_s : wall-clock seconds; the commit ends when all routes are right
     left : of the network, at the end
     failure : what failed meanwhile
+    computing : what the agents' processes took
     """
 
     outcome: Outcome
@@ -65,6 +67,7 @@ class Seen:
     total_s: float
     left: Subnetwork
     failure: Outage | None = None
+    computing: Computing | None = None
 
 
 def status_of(outcome: Outcome) -> Status:
@@ -136,6 +139,7 @@ def summary(plan: Plan, seen: Seen) -> Summary:
             total=seen.total_s,
         ),
         failure=seen.failure,
+        computing=seen.computing,
     )
 
 

@@ -23,8 +23,10 @@ from emulation.network import measured, running_fabric, running_traffic
 from emulation.optimise import optimise
 from emulation.outage import OutageRun
 from emulation.plan import Plan
+from emulation.records import Computing
 from emulation.report import write_report
 from emulation.results import write_links, write_manifest, write_steps, write_summary
+from emulation.usage import AgentsUsage
 from policy.mpnn import Network
 from routing.state import RoutingState
 from routing.subnetwork import without
@@ -47,7 +49,7 @@ def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[
                 before = measured(plan, fabric, traffic, console, "measure before")
                 counted = fabric.agent_counters()
                 outage = OutageRun(plan, fabric, traffic, agents.kill) if plan.failure else None
-                outcome = _episode(plan, broker, agents, console, outage)
+                outcome, computing = _episode(plan, broker, agents, console, outage)
                 left = outage.left if outage else without(plan.topology, ())
                 with console.phase("routes") as phase:
                     state = assemble.state_after(plan, outcome, left)
@@ -69,6 +71,7 @@ def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[
             total_s=time.monotonic() - began,
             left=left,
             failure=failure,
+            computing=computing,
         )
         code = _report(plan, folder, seen, started, console)
         then(fabric)
@@ -91,7 +94,7 @@ def run_loopback(plan: Plan, folder: Path, console: RunConsole) -> int:
         _agents(plan, folder, on_loopback(plan.topology), broker, console, router_folder) as agents,
     ):
         bring_up_s = time.monotonic() - began
-        outcome = _episode(plan, broker, agents, console)
+        outcome, computing = _episode(plan, broker, agents, console)
     seen = Seen(
         outcome=outcome,
         before=None,
@@ -102,6 +105,7 @@ def run_loopback(plan: Plan, folder: Path, console: RunConsole) -> int:
         commit_s=_commit_s(outcome),
         total_s=time.monotonic() - began,
         left=without(plan.topology, ()),
+        computing=computing,
     )
     return _report(plan, folder, seen, started, console)
 
@@ -148,7 +152,7 @@ def _agents(
 
 def _episode(
     plan: Plan, broker: BrokerAddress, agents: Agents, console: RunConsole, outage: OutageRun | None = None
-) -> Outcome:
+) -> tuple[Outcome, Computing | None]:
     """Let the agents decide, showing how they get on, and let fail what is to fail meanwhile."""
     live, start = (
         plan.live.mlu,
@@ -157,13 +161,15 @@ def _episode(
     waiting = ExitStack()
     phase = waiting.enter_context(console.phase("neighbours meet"))
     progress: list[EpisodeProgress] = []  # empty until the first step
+    usage = AgentsUsage(agents)
 
     def on_waiting(ready: int, total: int) -> None:
         phase.update(f"{ready} of {total} agents ready")
 
     def on_step(step: int, mlu: float, links: str) -> None:
         if not progress:
-            phase.update(f"all agents ready, {agents.memory() / 1e6:.1f} MB each")
+            usage.begin()
+            phase.update(f"all agents ready, {usage.memory_bytes / 1e6:.1f} MB each")
             waiting.close()
             progress.append(console.episode(plan.steps, live=live, start=start))
         if step:
@@ -173,11 +179,12 @@ def _episode(
 
     with waiting:
         outcome = optimise(plan, broker, watch=agents.check_alive, on_waiting=on_waiting, on_step=on_step)
+    computing = usage.end(outcome.root.steps * plan.checkpoint.preset.rounds if outcome.root else 0)
     if outage is not None:
         outage.episode_ended()
     for shown in progress:
         shown.finish(outcome.reason)
-    return outcome
+    return outcome, computing
 
 
 def _report(plan: Plan, folder: Path, seen: Seen, started: str, console: RunConsole) -> int:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from emulation.records import LinkRow, Outage, Summary
+from emulation.records import Computing, LinkRow, Outage, Summary
 
 _MOST = 5
 _BEFORE, _AFTER = "before", "after"
@@ -125,10 +125,21 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         ("commit", times.commit),
         ("total", times.total),
     )
+    if summary.computing is not None:
+        facts.append(("agents", computing_words(summary.computing)))
     if summary.failure is not None:
         facts.append(("failure", failure_words(summary.failure)))
     facts.append(("time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in phases if seconds is not None)))
     return facts
+
+
+def computing_words(computing: Computing) -> str:
+    """Say in one line what the agents' processes took."""
+    return (
+        f"{computing.cpu_s_mean:.2f} s of a core each (busiest {computing.cpu_s_busiest:.2f} s), together "
+        f"{computing.share:.0%} of {computing.cores} cores, {computing.memory_bytes / 1e6:.1f} MB each, "
+        f"{computing.rounds_per_s:,.0f} rounds per second"
+    )
 
 
 def failure_words(failure: Outage) -> str:

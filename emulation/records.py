@@ -59,6 +59,21 @@ class Overhead(Struct, frozen=True, kw_only=True):
     wire_bytes_per_link: Amount | None
 
 
+class Computing(Struct, frozen=True, kw_only=True):
+    """What the agents' processes took: seconds of processor time from the first step to the end of the episode.
+
+    `share` is that of all agents over episode and cores, 1 where the machine did nothing else; `memory_bytes` is the
+    mean of an agent's, shared pages in proportion; `rounds_per_s` counts exchanges of hidden states.
+    """
+
+    cpu_s_mean: Amount
+    cpu_s_busiest: Amount
+    cores: Count
+    share: Amount
+    memory_bytes: Amount
+    rounds_per_s: Amount
+
+
 class Outage(Struct, frozen=True, kw_only=True):
     """A link or router that failed while the agents decided, after `step`; times are seconds from the failure.
 
@@ -110,6 +125,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     overhead: Overhead
     time_s: Times
     failure: Outage | None = None
+    computing: Computing | None = None
 
 
 class Manifest(Struct, frozen=True, kw_only=True):

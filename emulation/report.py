@@ -14,7 +14,7 @@ import numpy as np
 from emulation.atomic import write_atomic
 from emulation.figures import MAX_ROWS, draw_bytes, draw_steps, draw_utilization
 from emulation.netmap import MapData, draw_maps, save_map
-from emulation.outcome import failure_words
+from emulation.outcome import computing_words, failure_words
 from emulation.records import Level, LinkRow, Summary
 from emulation.report_style import STYLE
 from emulation.results import REPORT_FILE, Run, read_run
@@ -92,6 +92,8 @@ def _header(summary: Summary) -> str:
         "OSPF": _ospf(summary),
         "Time": _times(summary),
     }
+    if summary.computing is not None:
+        facts["Agents"] = computing_words(summary.computing)
     if summary.failure is not None:
         facts["Failure"] = failure_words(summary.failure)
     listed = "".join(f"<div><dt>{key}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())

@@ -139,6 +139,13 @@ def proportional_memory(pid: int) -> int:
     raise OSError(f"/proc/{pid}/smaps_rollup has no line 'Pss:'")
 
 
+def processor_time(pid: int) -> float:
+    """Return the seconds that a process and its threads have computed so far. Raises OSError."""
+    # The name in the second field may hold spaces and brackets; utime and stime are the 12th and 13th after it.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _child(namespace_pid: int | None, target: Callable[[], int], sink: int) -> None:
     """Life of a forked child; never returns, so nothing of the parent's clean-up runs here."""
     code = 1

@@ -1,11 +1,15 @@
-"""What --fail and --fail-router name, what is left, and how it is told."""
+"""What --fail and --fail-router name, and how a failure and the agents' computing are told."""
+
+import os
+import time
 
 import numpy as np
 import pytest
 
 from emulation.failure import parse_failure
-from emulation.outcome import failure_words
-from emulation.records import Outage
+from emulation.outcome import computing_words, failure_words
+from emulation.records import Computing, Outage
+from emulation.spawn import processor_time
 from routing.errors import InputError
 from routing.formats import load_topology
 from routing.topology import Topology
@@ -81,3 +85,17 @@ def test_the_words_say_times_and_losses() -> None:
     )
     assert "no new costs" in failure_words(outage(committed_s=None))
     assert failure_words(outage(happened=False)).endswith("did not fail: the episode ended before step 7")
+
+
+def test_what_agents_computed_is_told() -> None:
+    computing = Computing(cpu_s_mean=0.5, cpu_s_busiest=1.0, cores=2, share=0.8, memory_bytes=12e6, rounds_per_s=1234.0)
+    assert computing_words(computing) == (
+        "0.50 s of a core each (busiest 1.00 s), together 80% of 2 cores, 12.0 MB each, 1,234 rounds per second"
+    )
+
+
+def test_processor_time_is_that_of_the_process() -> None:
+    before, began = processor_time(os.getpid()), time.process_time()
+    while time.process_time() - began < 0.1:
+        pass
+    assert processor_time(os.getpid()) - before >= 0.08  # in ticks of 10 ms
