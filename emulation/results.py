@@ -111,7 +111,7 @@ def read_steps(folder: Path, num_links: int | None = None) -> tuple[StepRow, ...
     for number, line in enumerate(_read_bytes(path).splitlines(), start=1):
         try:
             row = msgspec.json.decode(line, type=StepRow)
-        except msgspec.DecodeError as err:
+        except (msgspec.DecodeError, UnicodeDecodeError) as err:
             raise InputError(f'{err}; expected {{"step":{number},"link":INDEX,"mlu":FRACTION}}', path, number) from err
         if row.step != number:
             raise InputError(f"step {row.step}, expected step {number}", path, number)
@@ -172,7 +172,7 @@ def _read_json(path: Path, kind: type[Record]) -> Record:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as err:
         raise InputError(str(err), path, _line_of(data.decode(errors="replace"), str(err))) from err
-    except msgspec.DecodeError as err:
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
         found = re.search(r"\(byte (\d+)\)", str(err))
         end = int(found.group(1)) if found else len(data)
         raise InputError(f"{err}; expected a JSON object", path, data.count(b"\n", 0, end) + 1) from err

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.errors import InputError
+from routing.npy import read_header
 from routing.state import checked_weights, inverse_capacity
 from routing.topology import Topology
 
@@ -95,17 +96,13 @@ def _read_row(
 
 
 def _read_npy(content: bytes) -> NDArray[np.generic]:
-    """Return the array of numbers in a .npy file; nothing is allocated that the file does not hold."""
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
-    except ValueError as error:
-        raise InputError(f"not an array in NumPy's format: {error}") from error
-    if len(shape) != 1 or dtype.kind not in "iuf":
-        raise InputError(f"array of {dtype} and shape {shape}, expected (L,) whole numbers")
-    held = len(content) - stream.tell()
-    if held != shape[0] * dtype.itemsize:
-        raise InputError(f"{held} bytes of weights, the header announces {shape[0]} of {dtype}")
-    return np.frombuffer(content, dtype, shape[0], stream.tell())
+    """Return the array of numbers in a .npy file."""
+    header = read_header(content)
+    if header is None:
+        raise InputError("not an array of numbers in NumPy's format, expected (L,) whole numbers")
+    if len(header.shape) != 1 or header.dtype.kind not in "iuf":
+        raise InputError(f"array of {header.dtype} and shape {header.shape}, expected (L,) whole numbers")
+    held = len(content) - header.offset
+    if held != header.size:
+        raise InputError(f"{held} bytes of weights, the header announces {header.shape[0]} of {header.dtype}")
+    return header.array(content)

@@ -16,7 +16,6 @@ import csv
 import io
 import math
 import os
-import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.errors import InputError
+from routing.npy import read_header
 from routing.topology import Topology
 
 # Mean utilization if all demands took paths of fewest hops, by which both generators set their level. Measured over the
@@ -33,6 +33,7 @@ from routing.topology import Topology
 # 0.116, 0.117, 0.148.
 _UNIFORM_LEVEL = 0.55
 _GRAVITY_LEVEL = 0.125
+_NPY_HEADER = 4096  # bytes; NumPy's own are 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def load_traffic(path: str | os.PathLike[str], topology: Topology) -> TrafficMat
         if path.suffix == ".csv":
             demand = _read_csv(content.decode("utf-8-sig"), topology)
         elif path.suffix in (".npy", ".npz"):
-            demand = _read_npy(content if path.suffix == ".npy" else _member(content), topology)
+            demand = _read_npy(content if path.suffix == ".npy" else _member(content, topology), topology)
         elif path.suffix == ".demands":
             from routing.repetita import demands_matrix  # which needs TrafficMatrix
 
@@ -262,8 +263,8 @@ def _demand(text: str, src: str, dst: str, line: int) -> float:
     return value
 
 
-def _member(content: bytes) -> bytes:
-    """Return the .npy file inside an .npz file."""
+def _member(content: bytes, topology: Topology) -> bytes:
+    """Return the .npy file inside an .npz file; no more of it is unpacked than the largest matrix takes."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
@@ -272,27 +273,19 @@ def _member(content: bytes) -> bytes:
                 raise InputError(f"holds {', '.join(names) or 'nothing'}, expected an array called demand or traffic")
             if archive.getinfo(wanted[0]).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise InputError("compressed in a way that NumPy does not write")
-            return archive.read(wanted[0])
+            with archive.open(wanted[0]) as member:
+                return member.read(8 * topology.num_nodes**2 + _NPY_HEADER)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
         raise InputError(f"not a readable .npz file: {error}") from error
 
 
 def _read_npy(content: bytes, topology: Topology) -> NDArray[np.float64]:
-    # Not np.load: on broken files it raises whatever its parser meets, or allocates what the header claims.
-    header = re.match(
-        rb"\x93NUMPY[\x01-\x03]\x00..(?:\x00\x00)?\{'descr': '([<>|=](?:f[248]|[iu][1248]))', "
-        rb"'fortran_order': (True|False), 'shape': \(([\d, ]{0,60})\), \} *\n",
-        content,
-        re.DOTALL,
-    )
-    if header is None:
+    header = read_header(content)
+    if header is None or header.dtype.kind not in "iuf":
         raise InputError("not an array of numbers in NumPy's format, expected a traffic matrix")
     num_nodes = topology.num_nodes
-    shape = tuple(int(size) for size in header[3].decode().replace(" ", "").split(",") if size)
-    if shape != (num_nodes, num_nodes):
-        raise InputError(f"array of shape {shape}, expected ({num_nodes}, {num_nodes}) for {topology.name}")
-    dtype = np.dtype(header[1].decode())
-    if len(content) - header.end() < num_nodes * num_nodes * dtype.itemsize:
+    if header.shape != (num_nodes, num_nodes):
+        raise InputError(f"array of shape {header.shape}, expected ({num_nodes}, {num_nodes}) for {topology.name}")
+    if len(content) - header.offset < header.size:
         raise InputError("file ends within the array")
-    values = np.frombuffer(content, dtype, num_nodes * num_nodes, header.end()).astype(np.float64)
-    return values.reshape(shape, order="F" if header[2] == b"True" else "C")
+    return header.array(content).astype(np.float64)
