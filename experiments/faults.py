@@ -1,0 +1,111 @@
+"""`python -m experiments.faults`: the runtime under faults, and whether its invariants hold.
+
+Agents, coordinator, broker and OSPF area run in one process under a virtual clock (`faults_lab`); in each trial
+something breaks at a random moment, heals, and a good episode has to follow. Everything is drawn from the trial's
+seed, so a violation is printed with the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.faults_campaign import Row, run_campaign
+from experiments.faults_plants import PLANTS
+from experiments.faults_scenarios import FAULTS
+from experiments.faults_truth import INVARIANTS
+
+DONE, VIOLATED, BAD_INPUT = 0, 1, 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    lines = "\n".join(f"  {name:22} {fault.about}" for name, fault in FAULTS.items())
+    plants = "\n".join(f"  {name:22} {plant.about}" for name, plant in PLANTS.items())
+    result = argparse.ArgumentParser(
+        prog="python -m experiments.faults",
+        description="Break things at random moments and check that the runtime's invariants hold.",
+        epilog=f"faults:\n{lines}\n\nplants (each has to be caught, exit code 1):\n{plants}\n\n"
+        "exit codes: 0 nothing violated, 1 something violated, 2 bad input",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("--quick", action="store_true", help="fewer trials: about a minute")
+    result.add_argument("--fault", action="append", metavar="NAME", help="only this fault (may be repeated)")
+    result.add_argument("--trials", type=int, metavar="N", help="trials of each fault (default: its own number)")
+    result.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first trial (default 0)")
+    result.add_argument("--plant", metavar="NAME", help="replace a component by a faulty one: it has to be caught")
+    result.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    result.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    result.add_argument("--verbose", action="store_true", help="show the programs' logs (use with --trials 1)")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    args = parser().parse_args(argv)
+    unknown = [name for name in args.fault or [] if name not in FAULTS]
+    if unknown:
+        return _bad(f"--fault {unknown[0]}: expected one of {', '.join(FAULTS)}")
+    if args.plant is not None and args.plant not in PLANTS:
+        return _bad(f"--plant {args.plant}: expected one of {', '.join(PLANTS)}")
+    if args.trials is not None and args.trials < 1:
+        return _bad(f"--trials {args.trials}: expected at least 1")
+    if args.seed < 0 or args.workers < 1:
+        return _bad("--seed and --workers: expected whole numbers, not negative, and at least one worker")
+    logging.basicConfig(level=logging.INFO if args.verbose else logging.CRITICAL)
+    names = args.fault or ([PLANTS[args.plant].fault] if args.plant else list(FAULTS))
+
+    def trials(name: str) -> int:
+        return args.trials or (FAULTS[name].quick if args.quick else FAULTS[name].trials)
+
+    progress = Console(stderr=True)
+    rows: dict[str, Row] = {}
+    workers = 1 if args.verbose else args.workers
+    with progress.status("faults", spinner="line") as status:
+        total = sum(trials(name) for name in names)
+        for row in run_campaign(names, trials, args.seed, plant=args.plant or "", workers=workers):
+            rows[row.fault] = row
+            done = sum(one.trials for one in rows.values())
+            status.update(f"{row.fault}: {row.trials} of {trials(row.fault)} trials, {done} of {total} in all")
+    for row in rows.values():
+        for line in row.shown:
+            progress.print(f"{row.fault}: {line}", markup=False, highlight=False, soft_wrap=True)
+    if args.json:
+        print(json.dumps({"rows": [row.record() for row in rows.values()]}))
+    else:
+        Console().print(table(list(rows.values())))
+    return VIOLATED if any(row.violated for row in rows.values()) else DONE
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return the rows as a table."""
+    result = Table(title="Faults: violations, and seconds of virtual time (median and longest)")
+    result.add_column("fault")
+    for name in ("trials", *INVARIANTS, "detection", "recovery"):
+        result.add_column(name, justify="right")
+    for row in rows:
+        counts = [str(row.violations[name]) for name in INVARIANTS]
+        result.add_row(row.fault, str(row.trials), *counts, _times(row.detection_s), _times(row.recovery_s))
+    return result
+
+
+def _times(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    return f"{sorted(values)[len(values) // 2]:.2f} {max(values):.2f}"
+
+
+def _bad(message: str) -> int:
+    print(f"faults: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

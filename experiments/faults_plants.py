@@ -1,0 +1,119 @@
+"""Negative controls: real components, each replaced by a faulty one. A campaign that does not notice them sees nothing.
+
+They live here and nowhere else: no program has a switch that makes it wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Literal
+
+import numpy as np
+
+import agent.choice
+import agent.digests
+import agent.protocol
+import agent.run
+import agent.session
+from agent.agreement import Prepared, decode, encode
+from agent.choice import Choice, Draw, ShareLogits
+from agent.events import StepDone
+from agent.phase import Phase
+from agent.run import EpisodeRun
+from experiments.faults_floor import Substitution
+from policy.sampling import UNIT
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A faulty component.
+
+    Attributes
+    ----------
+    about : what is wrong, one line
+    parts : what is replaced by what
+    fault : the fault of the campaign under which it shows
+    share : how the routers of that campaign share their logits
+    """
+
+    about: str
+    parts: tuple[Substitution, ...]
+    fault: str
+    share: Literal["candidate", "logits"] = "candidate"
+
+
+class _FloatSampling(ShareLogits):
+    """Every router draws from its own softmax, in the precision and the order that its processor likes best."""
+
+    def decide(self, outcome: bytes, draw: Draw) -> Choice:
+        pairs = agent.choice._pairs(outcome)
+        name = getattr(asyncio.get_running_loop(), "name", "")
+        kind = np.float16 if sum(name.encode()) % 2 else np.float32
+        logits = np.array([logit / UNIT for logit, _ in pairs], dtype=kind)
+        chances = np.exp(logits - logits.max()).astype(kind)
+        uniform = np.random.Generator(np.random.Philox(key=[draw.seed, draw.step])).random()
+        at = int(np.searchsorted(np.cumsum(chances / chances.sum(), dtype=kind), uniform))
+        return [pairs[min(at, len(pairs) - 1)]]
+
+
+def _first_view(payloads: Sequence[bytes]) -> bytes:
+    """Merge statements without comparing them."""
+    views = [decode(payload, Prepared) for payload in payloads]
+    first = views[0]
+    routers = sum(view.routers for view in views)
+    return encode(Prepared(first.digest, first.best_step, first.best_mlu, first.live_mlu, routers))
+
+
+class _CommitAtOnce(EpisodeRun):
+    """Sets its costs as soon as it has taken its own last step."""
+
+    def _step(self, outcome: bytes) -> None:
+        choice = self._sharing.decide(outcome, self._draw)
+        if self.state.step + 1 < self.order.steps:
+            super()._step(outcome)
+            return
+        links = tuple(link for _, link in choice)
+        self.digest.extend(links, [score for score, _ in choice])
+        self.events.append(StepDone(self.order.episode, self.state.step + 1, links, self.state.apply(links)))
+        self._begin_digest()
+        self.phase = Phase.COMMITTING
+        self._set_costs(self.state.best_weights, undo=False)
+
+
+class _AnyDigest(agent.digests.StepDigests):
+    """Compares nothing."""
+
+    def begin(self, step: int, digest: bytes) -> list[int]:
+        super().begin(step, digest)
+        return []
+
+    def agrees(self, neighbour: int, number: int, digest: bytes) -> bool:
+        return True
+
+
+PLANTS = {
+    "float-sampling": Plant(
+        "actions are drawn with floats, on each router its own way",
+        ((agent.choice.ShareLogits, "decide", _FloatSampling.decide),),
+        fault="none",
+        share="logits",
+    ),
+    "no-digest-check": Plant(
+        "nobody compares digests, neither on frames nor in PREPARE",
+        ((agent.run, "StepDigests", _AnyDigest), (agent.run, "merge_prepared", _first_view)),
+        fault="lying-agent",
+    ),
+    "commit-without-prepare": Plant(
+        "a router sets its costs as soon as it has taken its own last step",
+        ((agent.protocol, "EpisodeRun", _CommitAtOnce),),
+        fault="none",
+    ),
+    "no-authentication": Plant(
+        "any tag is accepted",
+        ((agent.session, "hmac", SimpleNamespace(compare_digest=lambda a, b: True)),),
+        fault="corruption",
+    ),
+}

@@ -1,0 +1,201 @@
+"""One trial: an undisturbed episode, a fault at some moment of the next, the healing, and a good episode after it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.random import Generator, Philox
+
+from coordinator.events import EpisodeStarted
+from experiments.faults_lab import COORDINATOR, Lab, Setting
+from experiments.faults_plants import Plant
+from experiments.faults_scenarios import Fault, nothing
+from experiments.faults_sizes import remembered
+from experiments.faults_truth import Violation
+from policy.checkpoint import make_checkpoint, random_parameters
+from policy.episode import run_episode
+from policy.mpnn import Network
+from policy.preset import PRESETS
+from routing.initial import initial_weights
+from routing.topology import Topology
+
+READY_S = 30.0
+RECOVERED_S = 150.0  # after which nobody is waited for any more; what is measured is in the table
+SETTLE_S = 8.0  # for what is still under way when the last episode has been reported
+MAX_REMEMBERED = 1 << 20  # bytes of one agent's or the coordinator's memory
+
+
+@dataclass
+class Trial:
+    """What came of it. Times are None where nothing was to be noticed, or to recover from."""
+
+    fault: str
+    seed: int
+    violations: list[Violation] = field(default_factory=list)
+    detection_s: float | None = None
+    recovery_s: float | None = None
+    episode_s: float | None = None
+    remembered: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+
+def small_network(seed: int, nodes: int = 6, chords: int = 3) -> Topology:
+    """Return a ring with chords and different capacities."""
+    random = Generator(Philox(key=[seed, 0x6E6574]))
+    pairs = {(node, (node + 1) % nodes) for node in range(nodes)}
+    while len(pairs) < nodes + chords:
+        a, b = random.choice(nodes, 2, replace=False).tolist()
+        if (a, b) not in pairs and (b, a) not in pairs:
+            pairs.add((a, b))
+    links = sorted(pairs | {(b, a) for a, b in pairs})
+    capacity = random.choice([1e9, 2.5e9, 1e10], len(links))
+    return Topology.from_links(f"ring{seed}", [f"n{node}" for node in range(nodes)], links, capacity)
+
+
+def make_setting(seed: int, share: str = "candidate") -> Setting:
+    """Return a small installation; the policy is untrained, which matters to nobody here."""
+    checkpoint = make_checkpoint(PRESETS["default"], random_parameters(PRESETS["default"], 1))
+    network = Network(checkpoint.preset, checkpoint.parameters)
+    return Setting(small_network(seed % 4), checkpoint, network, share=share)
+
+
+def run_trial(name: str, fault: Fault, seed: int, plant: Plant | None = None) -> Trial:
+    """Run one trial; the same arguments give the same trial."""
+    random = Generator(Philox(key=[seed, zlib.crc32(name.encode())]))
+    setting = make_setting(seed, plant.share if plant else "candidate")
+    trial = Trial(name, seed)
+    parts = plant.parts if plant else ()
+    with Lab(setting, int(random.integers(2**62)), impairment=fault.impairment, plant=parts) as lab:
+        _run(lab, fault, random, trial)
+        trial.violations = lab.truth.violations
+        for _, outcome in lab.outcomes():
+            trial.outcomes[outcome.verdict] = trial.outcomes.get(outcome.verdict, 0) + 1
+    return trial
+
+
+def _run(lab: Lab, fault: Fault, random: Generator, trial: Trial) -> None:
+    truth, world = lab.truth, lab.world
+    lab.submit()
+    if not lab.wait(lambda: bool(lab.outcomes()), READY_S):
+        truth.violated("I6", f"the first episode has not ended after {READY_S:g} s")
+        return
+    first = world.happened
+    commit = truth.commit_began_at
+    world.run_for(0.2)
+    _check_quiet(lab, "before the fault")
+    # The next one has about as many happenings as the first had since the agents were ready.
+    started = next(number for number, event in lab.happenings if isinstance(event, EpisodeStarted))
+    length = first - started
+    offset = commit - started if fault.during == "commit" and commit else 0
+    strike_after = offset + int(random.integers(max(1, length - offset)))
+    struck: list[float] = []
+    healed: list[float] = []
+
+    def strike() -> None:
+        struck.append(world.now)
+        heal = fault.strike(lab, random)
+        if heal is None:
+            healed.append(world.now)
+            return
+        low, high = fault.lasts_s
+        lasts_s = float(np.exp(random.uniform(np.log(low), np.log(high))))
+
+        def healing() -> None:
+            heal()
+            healed.append(world.now)
+
+        world.after(lasts_s, healing)
+
+    lab.auto = True
+    lab.submit()
+    world.when_happened(world.happened + strike_after, strike)
+    if not lab.wait(_good_episode_since(lab, healed), RECOVERED_S):
+        truth.violated("I6", f"no episode succeeded within {RECOVERED_S:g} s: {_state(lab)}")
+    lab.auto = False
+    lab.wait(lambda: lab.processes[COORDINATOR].program.protocol.idle, RECOVERED_S)
+    world.run_for(SETTLE_S)
+    _check_quiet(lab, "after the healing")
+    if fault.same:
+        _check_decisions(lab)
+    _measure(lab, fault, struck, healed, trial)
+
+
+def _good_episode_since(lab: Lab, healed: list[float]) -> Callable[[], bool]:
+    """Whether an episode that began after the healing was committed or kept; looks at what is new only."""
+    begun: dict[int, float] = {}
+    at = 0
+    good = [False]
+
+    def look() -> bool:
+        nonlocal at
+        while at < len(lab.user):
+            when, event = lab.user[at]
+            at += 1
+            if isinstance(event, EpisodeStarted):
+                begun[event.episode] = when
+            outcome = getattr(event, "outcome", None)
+            if outcome is not None and healed and outcome.verdict in ("committed", "kept"):
+                good[0] |= begun.get(outcome.episode, -1.0) >= healed[0]
+        return good[0]
+
+    return look
+
+
+def _check_quiet(lab: Lab, moment: str) -> None:
+    """Check what has to hold when nothing is under way."""
+    truth = lab.truth
+    truth.check_commits(moment)
+    for failure in lab.failures():
+        truth.violated("I6", failure)
+    for process in lab.processes.values():
+        if process.dead or process.program is None:
+            continue
+        size = remembered([process.program])
+        lab.largest = max(lab.largest, size)
+        if size > MAX_REMEMBERED:
+            truth.violated("I5", f"{process.loop.name} remembers {size} bytes")
+
+
+def _check_decisions(lab: Lab) -> None:
+    """Compare what was decided by all routers with what one engine decides alone."""
+    setting = lab.setting
+    start = initial_weights("inverse-capacity", setting.topology)
+    for episode, request, decided in lab.truth.decided_by_all():
+        number = int(request.rpartition(" ")[2])
+        traffic = lab.traffic(number)
+        trace = run_episode(
+            setting.topology,
+            traffic,
+            start,
+            setting.checkpoint,
+            steps=setting.steps,
+            seed=number,
+            temperature=1.0,
+        )
+        if trace.actions.tolist() != decided:
+            lab.truth.violated("I1", f"episode {episode} decided {decided}, undisturbed {trace.actions.tolist()}")
+
+
+def _measure(lab: Lab, fault: Fault, struck: list[float], healed: list[float], trial: Trial) -> None:
+    trial.remembered = lab.largest
+    if not struck or fault.strike is nothing:
+        return
+    noticed = lab.truth.first_noticed(struck[0])
+    trial.detection_s = None if noticed is None else noticed - struck[0]
+    if not healed:
+        return
+    good = {outcome.episode for _, outcome in lab.outcomes() if outcome.verdict in ("committed", "kept")}
+    begun = [at for at, event in lab.user if isinstance(event, EpisodeStarted) and event.episode in good]
+    trial.recovery_s = next((at - healed[0] for at in begun if at >= healed[0]), None)
+
+
+def _state(lab: Lab) -> str:
+    """Say what everybody is doing."""
+    coordinator = lab.processes[COORDINATOR].program.protocol
+    running = {
+        lab.topology.nodes[router]: p.running for router in range(lab.topology.num_nodes) if (p := lab.protocol(router))
+    }
+    return f"coordinator {coordinator.phase.name}, waits for {coordinator.waiting_for()}; agents run {running}"

@@ -1,0 +1,269 @@
+"""Who watches the lab: the invariants, checked against what has really happened and not against what agents say.
+
+====  ==================================================================================================================
+I1    no two routers ever act differently in the same (epoch, episode, step)
+I2    nothing is committed unless all routers of the epoch hold the same digest
+I3    the MLU (model, current topology and matrix) never rises through a commit
+I4    a failing agent starts no route change, and a begun commit ends all-old or all-new once the fault heals
+I5    memory and queues are bounded
+I6    every abort has a reason that reaches the user, and the next episode starts by itself
+auth  no frame is accepted that no agent has sent (damaged, forged or repeated ones)
+====  ==================================================================================================================
+
+Decisions are taken from the stream of events of each agent, costs from the OSPF area itself, MLUs from a fresh
+`RoutingState`, sizes from the objects in memory. A router that lies (`liars`) is held to nothing; of the others a
+decision counts as acted on only when the router goes on from it, because it takes a neighbour's next frame to find out
+that the two were told different things.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.events import EpisodeEnded, Event, NeighborSilent, SetCosts, StepDone
+from coordinator.outcome import Outcome
+from experiments.virtual_ospf import Area
+from experiments.virtual_time import World
+from routing.state import RoutingState
+from routing.traffic import TrafficMatrix
+
+INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "auth")
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Which invariant, when, and what was seen."""
+
+    invariant: str
+    at: float
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at {self.at:.4f} s: {self.what}"
+
+
+@dataclass
+class Commit:
+    """A commit that was begun: all weights before it, and after it if it succeeds."""
+
+    episode: int
+    old: NDArray[np.int64]
+    new: NDArray[np.int64]
+    ordered: dict[int, set[int]] = field(default_factory=dict)  # link -> costs that an agent was to set
+
+
+class Truth:
+    """The watcher.
+
+    Parameters
+    ----------
+    world, area : clock and costs
+    fakes : datagrams that no agent has sent
+
+    Attributes
+    ----------
+    violations : what was seen, in order; of each invariant only the first few
+    liars : routers that do not follow the protocol
+    silences : times at which something was noticed: silence, an abort
+    committed : episodes of which some router reports a commit
+    """
+
+    def __init__(self, world: World, area: Area, fakes: set[bytes]) -> None:
+        self.violations: list[Violation] = []
+        self.liars: set[int] = set()
+        self.noticed: list[tuple[float, str]] = []
+        self.commits: list[Commit] = []
+        self.ended: dict[tuple[int, int], EpisodeEnded] = {}
+        self._world = world
+        self._area = area
+        self._fakes = fakes
+        self._seen: Counter[str] = Counter()
+        self._decisions: dict[tuple[object, int, int], tuple[int, tuple[int, ...]]] = {}
+        self._taken: dict[tuple[int, object, int], list[tuple[int, ...]]] = {}
+        self._traffic: dict[str, tuple[TrafficMatrix, int]] = {}
+        self.commit_began_at = 0  # how much had happened in the world when the newest commit was begun
+        self._request_of: dict[int, str] = {}
+        self._foreign = np.zeros(area.topology.num_links, dtype=bool)
+        self._by_lab = False
+        area.observers.append(self._cost_changed)
+
+    # ---- what the lab tells
+
+    def violated(self, invariant: str, what: str) -> None:
+        """Note a violation."""
+        self._seen[invariant] += 1
+        if self._seen[invariant] <= 3:
+            self.violations.append(Violation(invariant, self._world.now, what))
+
+    def requested(self, name: str, traffic: TrafficMatrix, steps: int) -> None:
+        """Note what an episode is to decide."""
+        self._traffic[name] = traffic, steps
+
+    def died(self, router: int) -> None:
+        """Note that an agent's process is gone: what it had not yet told is never told."""
+
+    @contextmanager
+    def by_hand(self) -> Iterator[None]:
+        """Let costs change that no agent has set: an operator's change, or a daemon that lost its configuration."""
+        self._by_lab = True
+        try:
+            yield
+        finally:
+            self._by_lab = False
+
+    def accepted(self, data: bytes) -> None:
+        """Note that a session has accepted a datagram."""
+        if data in self._fakes:
+            self.violated("auth", f"a frame of {len(data)} bytes was accepted that no agent has sent")
+
+    def told(self, router: int, event: Event) -> None:
+        """Note what a router's agent has decided, or found out."""
+        if isinstance(event, NeighborSilent):
+            self.noticed.append((self._world.now, "silence"))
+        if router in self.liars:
+            if isinstance(event, SetCosts):
+                self._order(event)
+            return
+        epoch = getattr(event, "epoch", None)
+        if isinstance(event, StepDone):
+            self._step(router, epoch, event)
+        elif isinstance(event, SetCosts):
+            self._set_costs(router, epoch, event)
+        elif isinstance(event, EpisodeEnded):
+            self.ended[router, event.episode] = event
+            if event.status == "aborted":
+                self.noticed.append((self._world.now, "abort"))
+                if not event.reason.strip():
+                    self.violated("I6", f"{self._name(router)} aborted episode {event.episode} without a reason")
+
+    def started(self, episode: int, name: str) -> None:
+        """Note for which request the coordinator starts an episode."""
+        self._request_of.setdefault(episode, name)  # a number that was used before is refused by the agents
+
+    def reported(self, outcome: Outcome) -> None:
+        """Note what the coordinator tells its user."""
+        if outcome.verdict in ("aborted", "partial"):
+            self.noticed.append((self._world.now, "report"))
+            if not outcome.reason.strip():
+                self.violated("I6", f"episode {outcome.episode} is {outcome.verdict} without a reason")
+        if outcome.verdict in ("committed", "kept"):
+            digests = {result.digest for result in outcome.results.values()}
+            if len(digests) != 1:
+                self.violated("I2", f"episode {outcome.episode} is {outcome.verdict} with {len(digests)} digests")
+
+    # ---- I1
+
+    def _step(self, router: int, epoch: object, event: StepDone) -> None:
+        taken = self._taken.setdefault((router, epoch, event.episode), [])
+        del taken[event.step :]  # a restarted agent, or a restarted episode, begins again
+        taken.append(event.links)
+        acted = event.step - 1 if self.liars else event.step
+        if 0 <= acted < len(taken):
+            self._act(router, epoch, event.episode, acted, taken[acted])
+
+    def _act(self, router: int, epoch: object, episode: int, step: int, links: tuple[int, ...]) -> None:
+        other, theirs = self._decisions.setdefault((epoch, episode, step), (router, links))
+        if theirs != links:
+            a, b = self._name(router), self._name(other)
+            self.violated("I1", f"step {step} of episode {episode}: {a} chose {links}, {b} {theirs}")
+
+    def decided_by_all(self) -> Iterator[tuple[int, str, list[list[int]]]]:
+        """Return (episode, request, links of each step) of the episodes that all routers took to the end."""
+        routers = range(self._area.topology.num_nodes)
+        for episode, name in self._request_of.items():
+            steps = self._traffic[name][1]
+            taken = [self._taken.get((router, None, episode), []) for router in routers]
+            if all(len(one) == steps + 1 for one in taken):
+                yield episode, name, [list(links) for links in taken[0][1:]]
+
+    # ---- I2
+
+    def _set_costs(self, router: int, epoch: object, event: SetCosts) -> None:
+        self._order(event)
+        if event.undo:
+            return
+        mine = self._taken.get((router, epoch, event.episode), [])
+        steps = self._traffic[self._request_of[event.episode]][1]
+        for other in self._members(event):
+            theirs = self._taken.get((other, epoch, event.episode), [])
+            if other in self.liars:
+                continue
+            if len(theirs) != steps + 1 or theirs != mine:
+                how = "differently" if len(theirs) == steps + 1 else f"{len(theirs) - 1} of {steps} steps"
+                self.violated(
+                    "I2", f"{self._name(router)} commits episode {event.episode}; {self._name(other)} decided {how}"
+                )
+
+    def _order(self, event: SetCosts) -> None:
+        commit = self._commit(event)
+        for link, cost in event.costs.items():
+            commit.ordered.setdefault(link, set()).add(cost)
+
+    def _members(self, event: SetCosts) -> list[int]:
+        """Return the routers whose agents take part in what is committed."""
+        members = getattr(event, "members", None)
+        return list(range(self._area.topology.num_nodes)) if members is None else sorted(members)
+
+    def _commit(self, event: SetCosts) -> Commit:
+        if not self.commits or self.commits[-1].episode != event.episode:
+            old = self._area.costs.copy()
+            new = event.weights.copy() if not event.undo else old.copy()
+            self.commits.append(Commit(event.episode, old, new))
+            self.commit_began_at = self._world.happened
+            self._foreign[:] = False
+        return self.commits[-1]
+
+    # ---- I3, I4
+
+    def _cost_changed(self, router: int, link: int, _old: int, new: int) -> None:
+        if self._by_lab:
+            self._foreign[link] = True
+            return
+        if not any(new in commit.ordered.get(link, set()) for commit in self.commits[-3:]):
+            self.violated("I4", f"{self._name(router)} set link {link} to {new}, which no commit has ordered")
+
+    def all_old_or_new(self) -> bool:
+        """Whether the last commit that was begun is carried out everywhere, or nowhere."""
+        if not self.commits:
+            return True
+        costs, commit = self._area.costs[~self._foreign], self.commits[-1]
+        return bool(
+            np.array_equal(costs, commit.old[~self._foreign]) or np.array_equal(costs, commit.new[~self._foreign])
+        )
+
+    def check_commits(self, moment: str) -> None:
+        """Check at a moment at which nothing is under way and no fault is at work."""
+        if not self.all_old_or_new():
+            commit = self.commits[-1]
+            costs = self._area.costs
+            new = int(np.count_nonzero((costs == commit.new) & (commit.new != commit.old)))
+            total = int(np.count_nonzero(commit.new != commit.old))
+            self.violated("I4", f"{moment} episode {commit.episode} is half committed: {new} of {total} changes are in")
+        elif self.commits and not self._foreign.any():
+            commit = self.commits[-1]
+            traffic = self._traffic[self._request_of[commit.episode]][0]
+            before, after = self._mlu(traffic, commit.old), self._mlu(traffic, self._area.costs)
+            if after > before:
+                self.violated("I3", f"episode {commit.episode} took the MLU from {before:.6f} to {after:.6f}")
+
+    def _mlu(self, traffic: TrafficMatrix, weights: NDArray[np.int64]) -> float:
+        return RoutingState(self._area.topology, traffic, weights).mlu
+
+    # ---- summing up
+
+    def first_noticed(self, since: float) -> float | None:
+        """Return when anything was noticed first."""
+        return next((at for at, _ in self.noticed if at >= since), None)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many violations of each invariant there were."""
+        return dict(self._seen)
+
+    def _name(self, router: int) -> str:
+        return self._area.topology.nodes[router]

@@ -1,0 +1,166 @@
+"""The campaign sees what is wrong, and repeats it; the negative controls are caught by the invariant they break."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.events import EpisodeEnded, SetCosts, StepDone
+from coordinator.outcome import summarise
+from experiments.faults import main
+from experiments.faults_plants import PLANTS
+from experiments.faults_scenarios import FAULTS
+from experiments.faults_trial import run_trial, small_network
+from experiments.faults_truth import Truth
+from experiments.virtual_ospf import Area
+from experiments.virtual_time import World
+from routing.traffic import uniform
+
+ROOT = Path(__file__).parent.parent
+NET = small_network(0)
+BROKEN = {
+    "float-sampling": "I1",
+    "no-digest-check": "I2",
+    "commit-without-prepare": "I2",
+    "no-authentication": "auth",
+}
+
+
+def violations(fault: str, plant: str = "", trials: int = 6) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for seed in range(trials):
+        trial = run_trial(fault, FAULTS[fault], seed, PLANTS[plant] if plant else None)
+        found.update(violation.invariant for violation in trial.violations)
+    return found
+
+
+@pytest.mark.parametrize("plant", PLANTS)
+def test_a_planted_fault_is_caught_and_what_it_replaces_is_not(plant: str) -> None:
+    fault = PLANTS[plant].fault
+    assert violations(fault, plant)[BROKEN[plant]] > 0
+    assert violations(fault)[BROKEN[plant]] == 0
+
+
+def test_a_trial_can_be_repeated() -> None:
+    trials = [run_trial("two-faults", FAULTS["two-faults"], 3) for _ in range(2)]
+    assert trials[0] == trials[1]
+
+
+def test_the_command_prints_rows_and_its_exit_code_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--fault", "none", "--fault", "pause", "--trials", "2", "--workers", "1", "--json"]
+    assert main(arguments) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["fault"], row["trials"], row["violations"]) for row in rows] == [("none", 2, 0), ("pause", 2, 0)]
+    assert {"detection_s", "recovery_s"} <= rows[1].keys()
+    assert main(["--plant", "commit-without-prepare", "--trials", "1", "--workers", "1"]) == 1
+    captured = capsys.readouterr()
+    replay = "replay: python -m experiments.faults --fault none --trials 1 --seed 0 --plant commit-without-prepare"
+    assert replay in captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--fault", "rain"], ["--plant", "weed"], ["--trials", "0"], ["--seed", "-1"], ["--workers", "0"]]
+)
+def test_bad_input_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_help_names_all_faults_and_plants() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.faults", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert all(name in done.stdout for name in (*FAULTS, *PLANTS))
+
+
+class Watch:
+    """A truth that is told things by hand."""
+
+    def __init__(self) -> None:
+        self.world = World(1)
+        self.area = Area(self.world, NET, np.full(NET.num_links, 5, dtype=np.int64))
+        self.truth = Truth(self.world, self.area, {b"fake"})
+        self.truth.requested("r", uniform(NET, 1), 1)
+        self.truth.started(1, "r")
+
+    def decide(self, router: int, *links: int) -> None:
+        self.truth.told(router, StepDone(1, 0, (), 0.5))
+        for step, link in enumerate(links, 1):
+            self.truth.told(router, StepDone(1, step, (link,), 0.5))
+
+    def commit(self, router: int, cost: int = 7, undo: bool = False) -> None:
+        out = NET.out_links(router)
+        weights = np.full(NET.num_links, cost, dtype=np.int64)
+        costs = dict.fromkeys(range(out.start, out.stop), cost)
+        self.truth.told(router, SetCosts(1, costs, weights, undo=undo))
+
+    @property
+    def seen(self) -> dict[str, int]:
+        return self.truth.counts()
+
+
+def test_truth_sees_routers_that_act_differently() -> None:
+    watch = Watch()
+    watch.decide(0, 3)
+    watch.decide(1, 3)
+    assert watch.seen == {}
+    watch.decide(2, 4)
+    assert watch.seen == {"I1": 1}
+
+
+def test_truth_sees_a_commit_before_all_have_decided() -> None:
+    watch = Watch()
+    for router in range(NET.num_nodes - 1):
+        watch.decide(router, 3)
+    watch.commit(0)
+    assert watch.seen == {"I2": 1}
+
+
+def test_truth_sees_changes_that_nobody_ordered_and_commits_that_stay_half_done() -> None:
+    watch = Watch()
+    for router in range(NET.num_nodes):
+        watch.decide(router, 3)
+    watch.commit(0)
+    watch.area.set_cost(0, 7)
+    assert watch.seen == {}
+    watch.area.set_cost(0, 8)
+    assert watch.seen == {"I4": 1}
+    watch.area.set_cost(0, 7)
+    watch.truth.check_commits("now")
+    assert watch.seen == {"I4": 2}
+    with watch.truth.by_hand():
+        watch.area.set_cost(0, 44)  # an operator's change is nobody's violation
+    watch.truth.check_commits("now")
+    assert watch.seen == {"I4": 2}
+
+
+def test_truth_sees_an_mlu_that_rises() -> None:
+    watch = Watch()
+    for router in range(NET.num_nodes):
+        watch.decide(router, 3)
+    worse = np.ones(NET.num_links, dtype=np.int64)
+    worse[NET.out_links(0)] = 60000
+    for router in range(NET.num_nodes):
+        out = NET.out_links(router)
+        costs = {link: int(worse[link]) for link in range(out.start, out.stop)}
+        watch.truth.told(router, SetCosts(1, costs, worse))
+        for link, cost in costs.items():
+            watch.area.set_cost(link, cost)
+    watch.truth.check_commits("now")
+    assert watch.seen == {"I3": 1}
+
+
+def test_truth_sees_aborts_without_a_reason_and_frames_that_nobody_sent() -> None:
+    watch = Watch()
+    watch.truth.accepted(b"genuine")
+    assert watch.seen == {}
+    watch.truth.accepted(b"fake")
+    weights = np.ones(NET.num_links, dtype=np.int64)
+    ended = EpisodeEnded(1, "aborted", " ", b"", 0, 0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, weights)
+    watch.truth.told(0, ended)
+    watch.truth.reported(summarise(1, "r", NET.nodes, {}, "", superseded=False))  # "no result from ..."
+    assert watch.seen == {"auth": 1, "I6": 1}
