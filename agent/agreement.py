@@ -2,7 +2,8 @@
 
 PREPARE is a tree pass of `Prepared`: the whole digest, the best step and both MLUs. Routers that agree merge into one
 statement with their number; any difference becomes a `problem`. Every router derives the same verdict from the root's
-outcome. COMMIT is carried out by each router for its own links and confirmed in a second pass of `Applied`.
+outcome. COMMIT is carried out in waves (`agent.commit`), by each router for its own links; each wave is confirmed in
+a pass of `Applied`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from policy.digest import DIGEST_BYTES
 
 _Count = Annotated[int, Meta(ge=0, le=2**31)]
 MAX_PROBLEM = 300
+UNSEEN = "OSPF does not show"  # in problems that may be the consequence of another router's
 _Problem = Annotated[str, Meta(max_length=MAX_PROBLEM)]
 
 
@@ -82,27 +84,28 @@ def _view(prepared: Prepared) -> tuple[bytes, int, float, float]:
 
 
 def merge_applied(payloads: Sequence[bytes]) -> bytes:
-    """Add up what was carried out; the first problem is kept."""
+    """Add up what was carried out; of problems the first is kept, a cause before a consequence."""
     done = [decode(payload, Applied) for payload in payloads]
     return encode(
         Applied(
             routers=sum(one.routers for one in done),
             changed=sum(one.changed for one in done),
-            problem=next((one.problem for one in done if one.problem), ""),
+            problem=min((one.problem for one in done if one.problem), key=lambda text: UNSEEN in text, default=""),
         )
     )
 
 
-def verdict(prepared: Prepared, routers: int, margin_milli: int) -> tuple[Verdict, str]:
+def verdict(prepared: Prepared, routers: int, margin_milli: int, *, restore: bool = False) -> tuple[Verdict, str]:
     """Return what to do, and why if it is not a commit.
 
-    `margin_milli` is how far the best MLU must be below the live one, in thousandths of the live one.
+    `margin_milli` is how far the best MLU must be below the live one, in thousandths of the live one; to `restore`
+    weights, it does not matter.
     """
     if prepared.problem:
         return Verdict.ABORT, prepared.problem
     if prepared.routers != routers:
         return Verdict.ABORT, f"{prepared.routers} of {routers} routers prepared"
-    if prepared.best_mlu * 1000.0 < prepared.live_mlu * (1000 - margin_milli):
+    if restore or prepared.best_mlu * 1000.0 < prepared.live_mlu * (1000 - margin_milli):
         return Verdict.COMMIT, ""
     return (
         Verdict.KEEP,

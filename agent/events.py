@@ -40,19 +40,29 @@ class StepDone:
 class SetCosts:
     """Write these costs of the router's own links into OSPF, link -> weight, then call `costs_set`.
 
-    `undo` marks a roll-back.
-    `weights` (L,) is what all links will have once every router has done the same.
+    A cost that is none of `ours` (link -> what this commit may have set, the old cost included) is an operator's: it is
+    a problem, and is left alone.
+    `weights` (L,) is what all links will have once every member has done the same; unless `alone`, wait until OSPF
+    shows that of the links `shown`, and the kernel forwards by it. A router alone looks at its own links only.
+    `undo` marks a way back.
     """
 
     episode: int
     costs: Mapping[int, int]
     weights: NDArray[np.int64] = field(compare=False)
     undo: bool = False
+    alone: bool = False
+    ours: Mapping[int, frozenset[int]] = field(default_factory=dict, compare=False)
+    shown: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32), compare=False)
+    ecmp: bool = True
 
 
 @dataclass(frozen=True)
 class EpisodeEnded:
-    """The episode is over for this router. `weights` are those that are live now if it was committed."""
+    """The episode is over for this router. `began`: a commit was begun, whatever became of it.
+
+    `live_weights` (L,) are those before, `best_weights` (L,) those that are live now if it was committed.
+    """
 
     episode: int
     status: Ending
@@ -67,7 +77,9 @@ class EpisodeEnded:
     episode_s: float
     commit_s: float
     best_weights: NDArray[np.int64] = field(compare=False)
+    live_weights: NDArray[np.int64] = field(compare=False)
     trace: tuple[StepDone, ...] = ()
+    began: bool = False
 
 
 Event = NeighborUp | NeighborSilent | StepDone | SetCosts | EpisodeEnded

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.control import Start
+from agent.epoch import Epoch
 from policy.digest import DecisionDigest
 from routing.errors import InputError
 from routing.state import checked_weights, quantise, quantum_of
@@ -34,6 +35,11 @@ class Order:
     checkpoint: str
     traffic: TrafficMatrix
     start: NDArray[np.int64]
+    down: tuple[int, ...] = ()
+    absent: tuple[int, ...] = ()
+    restore: bool = False
+    ordered: bool = True
+    watch_s: float = 0.0
 
     @classmethod
     def from_message(cls, start: Start, topology: Topology, checkpoint: str) -> Order:
@@ -47,6 +53,10 @@ class Order:
             raise Refused(f"a traffic matrix of {len(start.traffic)} bytes, expected {8 * nodes * nodes}")
         if len(start.start_weights) != 2 * topology.num_links:
             raise Refused(f"start weights of {len(start.start_weights)} bytes, expected {2 * topology.num_links}")
+        if (start.steps == 0) != start.restore:
+            raise Refused(f"{start.steps} steps, expected none to restore weights and some to decide")
+        if any(link >= topology.num_links for link in start.down) or any(node >= nodes for node in start.absent):
+            raise Refused(f"down {start.down}, absent {start.absent}: expected links and nodes of {topology.name}")
         try:
             demand = np.frombuffer(start.traffic, dtype="<f8").reshape(nodes, nodes).astype(np.float64)
             traffic = TrafficMatrix(demand, f"episode {start.episode}")
@@ -65,17 +75,42 @@ class Order:
             checkpoint=checkpoint,
             traffic=traffic,
             start=weights,
+            down=tuple(start.down),
+            absent=tuple(start.absent),
+            restore=start.restore,
+            ordered=start.ordered,
+            watch_s=start.watch_s,
         )
 
-    def digest(self, topology: Topology, live: NDArray[np.int64]) -> DecisionDigest:
-        """Return the digest before the first step.
+    def epoch(self, topology: Topology) -> Epoch:
+        """Return the epoch of the order; raise `NoEpoch`."""
+        return Epoch.of(topology, self.down, self.absent)
 
-        What does not change decisions is left out: how logits are shared, and the episode's number.
+    def first_weights(self, epoch: Epoch, live: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the weights of the epoch's links at the start, (l,) int64: those without a member keep the live ones.
+
+        live : (l,) int64
         """
+        start = self.start[epoch.part.links]
+        frozen = np.isin(epoch.part.network.src, list(epoch.absent))
+        return np.where(frozen, live, start)
+
+    def digest(self, topology: Topology, live: NDArray[np.int64], epoch: Epoch | None = None) -> DecisionDigest:
+        """Return the digest before the first step; `live` (L,) are the weights of all links of the topology.
+
+        What does not change decisions is left out: how logits are shared, in which order costs are set, and the
+        episode's number.
+        """
+        epoch = epoch or self.epoch(topology)
+        part = epoch.part
+        traffic = part.traffic(self.traffic)
         return DecisionDigest(
-            [topology.digest(), bytes.fromhex(self.checkpoint)],
-            [self.seed, self.steps, self.increments, self.temperature_milli, int(self.ecmp), self.margin_milli],
-            quantise(self.traffic, quantum_of(self.traffic)),
-            self.start,
-            live,
-        )
+            [epoch.id, bytes.fromhex(self.checkpoint)],
+            [
+                self.seed, self.steps, self.increments, self.temperature_milli, int(self.ecmp), self.margin_milli,
+                int(self.restore),
+            ],
+            quantise(traffic, quantum_of(traffic)),
+            self.first_weights(epoch, live[part.links]),
+            live[part.links],
+        )  # fmt: skip

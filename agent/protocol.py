@@ -6,43 +6,34 @@ monotonic clock.
 
 Waiting and repeating: while an episode waits for a neighbour, the newest frame is repeated after a time that is
 learned from the waits (`agent.patience`). A neighbour from which nothing valid came for `dead_s` is silent: the
-session ends, and so does a running episode. An episode in which nothing moves for `stall_s` is aborted as well,
-naming whom it waits for.
+session ends, and so does a running episode of which it is a member. An episode in which nothing moves for `stall_s` is
+aborted as well, naming whom it waits for. That an episode was aborted reaches everybody (`agent.aborts`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.aborts import Aborts
 from agent.control import LinkCounters
-from agent.events import EpisodeEnded, Event, NeighborSilent, NeighborUp, StepDone
+from agent.ending import ending_of, refusal
+from agent.epoch import Epoch, NoEpoch
+from agent.events import Event, NeighborSilent, NeighborUp, StepDone
 from agent.messages import Abort, Down, Frame, MalformedFrame, State, Up
 from agent.neighbour import Neighbour
 from agent.order import Order
 from agent.overhead import Overhead, purpose_of
-from agent.patience import Patience
 from agent.phase import Phase
 from agent.run import EpisodeRun
 from agent.session import Session
-from agent.tree import spanning_tree
+from agent.waiting import Timing, Waiting
 from policy.mpnn import Network
 from routing.topology import Topology
 
-
-@dataclass(frozen=True)
-class Timing:
-    """Periods in seconds. The defaults suit tens of Pythons on two cores, where scheduling gaps of 0.1 s happen."""
-
-    hello_s: float = 0.33
-    dead_s: float = 1.5
-    repeat_first_s: float = 0.1
-    repeat_min_s: float = 0.004
-    repeat_max_s: float = 0.5
-    stall_s: float = 10.0
+__all__ = ["AgentProtocol", "Timing"]
 
 
 class AgentProtocol:
@@ -71,9 +62,11 @@ class AgentProtocol:
     ) -> None:
         self.topology = topology
         self.router = router
+        self.name = topology.nodes[router]
         self.timing = timing or Timing()
         self._network = network
-        self._tree = spanning_tree(topology)
+        self._epoch = Epoch.of(topology)
+        self._aborts = Aborts()
         out = topology.out_links(router)
         self.links = range(out.start, out.stop)
         self._outbox: list[tuple[int, bytes]] = []
@@ -94,12 +87,7 @@ class AgentProtocol:
         self._run: EpisodeRun | None = None
         self._ended = True  # whether the end of `_run` has been told
         self._trace: list[StepDone] = []
-        self._began_at = self._prepared_at = self._moved_at = now
-        self._moves = self._step = 0
-        self._round_trips = 0  # that the present wait contains for sure
-        self._repeat_at = now
-        self._patience = Patience(self.timing.repeat_first_s, self.timing.repeat_min_s, self.timing.repeat_max_s)
-        self._hops = 1  # to what the episode waits for: a neighbour, or up and down the tree
+        self._waiting = Waiting(self.timing, now)
 
     # ---- what the adapter reads
 
@@ -116,7 +104,7 @@ class AgentProtocol:
     @property
     def is_root(self) -> bool:
         """Whether this router is the root of the tree, which reports for all."""
-        return self._tree.root == self.router
+        return int(self._epoch.part.nodes[self._epoch.tree.root]) == self.router
 
     @property
     def running(self) -> int:
@@ -153,31 +141,65 @@ class AgentProtocol:
         frame, began = neighbour.receive(data, now)
         if began:
             self._events.append(NeighborUp(neighbour.name))
+            if self._run is not None and sender in self._run.heard:
+                self._lose(sender, f"the agent of {neighbour.name} was restarted", now)
         if frame is not None:
             self._dispatch(neighbour, frame, now)
 
     def start_episode(self, order: Order, live: NDArray[np.int64], now: float) -> None:
-        """Run an episode; one that still runs is aborted. `live` is (L,) int64, the weights in OSPF now.
+        """Run an episode; one that still runs is aborted.
 
+        `live` is (L,) int64, the weights in OSPF now, 0 where a link is down. An order of another epoch than this
+        router sees is refused.
         Raises ValueError while an episode commits or restores costs: `abort` it and wait for its end.
         """
         if self.running:
             self.abort(f"episode {order.episode} supersedes it", now)
         if self.running:
             raise ValueError(f"episode {self.running} has costs to set or to restore")
-        self._run = run = EpisodeRun(order, self.topology, self._network, self._tree, self.router, live)
+        try:
+            self._epoch = order.epoch(self.topology)
+        except NoEpoch as error:
+            return self.refuse_episode(order.episode, str(error), now)
+        if self.router not in self._epoch.members:
+            return self.refuse_episode(order.episode, "it is no member of the epoch", now)
+        self._run = run = EpisodeRun(order, self._epoch, self._network, self.router, live)
         self._ended = False
         self._trace = []
-        self._began_at = self._prepared_at = now
         run.begin()
+        self._waiting.begin(run, max(neighbour.trip_s for neighbour in self._neighbours.values()), now)
+        run.ospf_shows(live)
+        if called_off := self._aborts.reason(order.episode):
+            run.abort(called_off)
         for neighbour in self._neighbours.values():
             early = [frame for frame in neighbour.early if getattr(frame, "episode", 0) == order.episode]
             neighbour.early.clear()
             for frame in early:
                 self._feed(run, neighbour, frame)
-        if not self.ready:
-            run.abort(f"{self.topology.nodes[self.router]} has no session with {', '.join(self.silent_neighbours)}")
+        strangers = sorted(set(run.neighbours) - set(self._sessions()))
+        if strangers:
+            run.abort(f"{self.name} has no session with {', '.join(self.topology.nodes[one] for one in strangers)}")
         self._flush(now)
+
+    def refuse_episode(self, episode: int, reason: str, now: float) -> None:
+        """Tell the neighbours that this router takes no part in an episode, so that none waits for it."""
+        reason = f"{self.name} refuses: {reason}"
+        abort = Abort.because(episode, reason)
+        for neighbour in self._neighbours.values():
+            neighbour.send(abort, "control", again=False, now=now)
+        self._aborts.told(abort, self._sessions(), now)
+        self._events.append(refusal(episode, reason, np.ones(self.topology.num_links, dtype=np.int64)))
+
+    def ospf_shows(self, weights: NDArray[np.int64], now: float) -> None:
+        """Take what the LSDB shows: (L,) int64, 0 for links over which OSPF does not route."""
+        if self._run is not None and self.running:
+            self._run.ospf_shows(weights)
+            self._flush(now)
+
+    def link_lost(self, neighbour: int, now: float) -> None:
+        """Take the device's word that the link to a neighbour router is down; OSPF will say so, too."""
+        ends = " and ".join(self.topology.nodes[end] for end in (self.router, neighbour))
+        self._lose(neighbour, f"the link between {ends} is down", now)
 
     def costs_set(self, problem: str, changed: int, now: float) -> None:
         """Answer a `SetCosts` event: the problem ("" if there is none) and how many costs were changed."""
@@ -193,44 +215,60 @@ class AgentProtocol:
 
     def get_timer(self) -> float:
         """Return when `handle_timer` is due."""
+        due = min(self._neighbours_due, self._aborts.due())
         if self._run is None or self._ended or self._run.phase is Phase.UNDOING:
-            return self._neighbours_due
-        return min(self._neighbours_due, self._repeat_at, self._moved_at + self._stall_s(self._run))
+            return due
+        return min(due, self._waiting.repeat_at, self._waiting.stalls_at(self._run))
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
-        for neighbour in self._neighbours.values():
+        for router, neighbour in self._neighbours.items():
             silent_s = neighbour.keep_alive(now)
             if silent_s is not None:
                 self._events.append(NeighborSilent(neighbour.name, silent_s))
-                self.abort(f"{neighbour.name} was silent for {silent_s:.1f} s", now)
+                self._lose(router, f"{neighbour.name} was silent for {silent_s:.1f} s", now)
         self._neighbours_due = min(neighbour.due() for neighbour in self._neighbours.values())
+        for router, abort in self._aborts.repeat(now):
+            self._neighbours[router].send(abort, "control", again=True, now=now)
         run = self._run
         if run is not None and self.running and run.phase is not Phase.UNDOING:
-            if now >= self._moved_at + self._stall_s(run):
-                waiting = ", ".join(run.waiting_for()) or "OSPF"
-                name, stall_s = self.topology.nodes[self.router], self._stall_s(run)
-                run.abort(f"{name} waited {stall_s:g} s for {waiting} ({run.phase.value})", anyway=True)
-            elif now >= self._repeat_at:
+            if now >= self._waiting.stalls_at(run):
+                waiting, waited_s = ", ".join(run.waiting_for()) or "OSPF", round(self._waiting.waited_s(now), 1)
+                run.stall(f"{self.name} waited {waited_s:g} s for {waiting} ({run.phase.value})")
+            elif now >= self._waiting.repeat_at:
                 run.repeat()
-                self._patience.double()
-                self._repeat_at = now + self._patience.limit_s(self._hops)
+                self._waiting.repeated(now)
             self._flush(now)
 
     # ---- inside
 
-    def _stall_s(self, run: EpisodeRun) -> float:
-        """During a commit the root decides; the others wait longer, lest they undo what it completes."""
-        patience = 3 if run.phase is Phase.COMMITTING and not self.is_root else 1
-        return patience * self.timing.stall_s
+    def _sessions(self) -> list[int]:
+        return [router for router, neighbour in self._neighbours.items() if neighbour.session.established]
+
+    def _lose(self, router: int, reason: str, now: float) -> None:
+        """Abort the running episode if a router is in it."""
+        if self._run is not None and router in self._run.neighbours:
+            self.abort(reason, now)
 
     def _dispatch(self, neighbour: Neighbour, frame: Frame, now: float) -> None:
         """Give an episode's frame to its run, keep it if the run is still to come, answer if the run is over."""
         assert isinstance(frame, State | Up | Down | Abort)  # Init and Hello end in the session
         run = self._run
-        if run is not None and frame.episode == run.order.episode:
+        mine = run is not None and frame.episode == run.order.episode
+        if isinstance(frame, Abort):
+            answer = self._aborts.heard(frame, neighbour.router)
+            if answer is None:
+                return
+            neighbour.send(answer, "control", again=False, now=now)
+            if not mine:
+                self._aborts.call_off(frame.episode, frame.reason)
+                return
+        if run is not None and mine:
             self._feed(run, neighbour, frame)
             self._flush(now)
+        elif reason := self._aborts.reason(frame.episode):
+            if getattr(frame, "want", False):
+                neighbour.send(Abort.because(frame.episode, reason), "control", again=False, now=now)
         elif run is None or frame.episode > run.order.episode:
             neighbour.early.append(frame)
         elif getattr(frame, "want", False):
@@ -249,51 +287,14 @@ class AgentProtocol:
             return
         outbox, run.outbox = run.outbox, []
         for router, frame, again in outbox:
+            if isinstance(frame, Abort) and not again:
+                self._aborts.told(frame, set(run.neighbours) & set(self._sessions()), now)
             self._neighbours[router].send(frame, purpose_of(frame, run.order.steps), again=again, now=now)
-        while run.events:
-            event = run.events.popleft()
-            if isinstance(event, StepDone):
-                self._trace.append(event)
-                self._prepared_at = now
-            self._events.append(event)
-        if run.moves != self._moves or self._began_at == now:
-            self._wait_again(run, now)
-            self._moves = run.moves
+        steps = [event for event in run.events if isinstance(event, StepDone)]
+        self._trace += steps
+        self._events.extend(run.events)
+        run.events.clear()
+        self._waiting.update(run, now, stepped=bool(steps))
         if run.phase is Phase.ENDED and not self._ended:
             self._ended = True
-            self._events.append(self._ending(run, now))
-
-    def _wait_again(self, run: EpisodeRun, now: float) -> None:
-        """Something was completed: learn how long it took, and wait for the next."""
-        if self._began_at == now:
-            self._patience.expect(max(neighbour.trip_s for neighbour in self._neighbours.values()))
-        else:
-            self._patience.learn(now - self._moved_at, self._hops)
-            if self._round_trips:
-                self._patience.bound(now - self._moved_at, self._round_trips)
-        self._moved_at = now
-        self._hops = 1 if run.phase is Phase.EXCHANGING else self._tree.depth
-        # What ends a round may have been on its way before it began. But the outcome of a pass goes through the root
-        # and back, and what follows it needs the root's neighbours to hear of it.
-        level = 0 if run.phase is Phase.EXCHANGING else self._tree.level(self.router)
-        self._round_trips = int(run.state.step != self._step) if self.is_root else level
-        self._step = run.state.step
-        self._repeat_at = now + self._patience.limit_s(self._hops)
-
-    def _ending(self, run: EpisodeRun, now: float) -> EpisodeEnded:
-        return EpisodeEnded(
-            episode=run.order.episode,
-            status=run.status,
-            reason=run.reason,
-            digest=run.digest.value,
-            steps=run.state.step,
-            best_step=run.state.best_step,
-            mlu_start=run.mlu_start,
-            mlu_live=run.mlu_live,
-            mlu_best=run.state.best_mlu,
-            costs_changed=run.costs_changed,
-            episode_s=self._prepared_at - self._began_at,
-            commit_s=now - self._prepared_at,
-            best_weights=run.state.best_weights.copy(),
-            trace=tuple(self._trace),
-        )
+            self._events.append(ending_of(run, self._waiting.episode_s, self._waiting.commit_s, tuple(self._trace)))

@@ -1,8 +1,8 @@
 """One episode on one router: Algorithm 1 of paper 003, driven by its neighbours' frames.
 
-For its states see `agent.phase`. Tree pass number t belongs to step t, pass T is PREPARE and pass T+1 COMMIT. All
-frames of step t carry the digest as it was when the step began; a neighbour with another one has decided differently,
-and the episode is aborted.
+For its states see `agent.phase`. Tree pass number t belongs to step t, pass T is PREPARE, those after it are the
+commit's (`agent.conclusion`). All frames of step t carry the digest as it was when the step began; a neighbour with
+another one has decided differently, and the episode is aborted.
 
 No clock and no socket here: the caller feeds frames and flushes `outbox` and `events`. `moves` counts what has been
 completed, so the caller can tell waiting from progress.
@@ -16,90 +16,103 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.agreement import Applied, Prepared, Verdict, decode, encode, merge_applied, merge_prepared, verdict
+from agent.agreement import Prepared
 from agent.choice import SHARING, Draw
-from agent.control import Ending
+from agent.conclusion import Conclusion
 from agent.digests import StepDigests
-from agent.events import Event, SetCosts, StepDone
+from agent.epoch import Epoch
+from agent.events import Event, StepDone
 from agent.messages import Abort, Down, Frame, MalformedFrame, State, Up
 from agent.order import Order
 from agent.phase import Phase
 from agent.rounds import Rounds
-from agent.tree import Tree, TreePass
+from agent.tree import TreePass
 from policy.episode import Episode
 from policy.mpnn import Network
 from policy.sampling import NonFiniteLogit, quantise
 from routing.state import RoutingState
-from routing.topology import Topology
 
 _HALF = np.dtype("<f2")
 
 
 class EpisodeRun:
-    """One router's part in one episode.
+    """One router's part in one episode. Inside, nodes and links have the numbers of the epoch's part.
 
     Parameters
     ----------
-    order, topology, network, tree : what all routers share
-    router : this one's number
-    live : (L,) int64, the weights that OSPF has now, as this router's LSDB shows them
+    order, epoch, network : what all members share
+    router : this one's number, in the whole topology; it is a member
+    live : (L,) int64, the weights that OSPF has now, as this router's LSDB shows them, 0 where a link is down
+
+    Attributes
+    ----------
+    conclusion : where the episode stands, and how it ends
+    heard : neighbours that have said something
     """
 
-    def __init__(
-        self, order: Order, topology: Topology, network: Network, tree: Tree, router: int, live: NDArray[np.int64]
-    ) -> None:
+    def __init__(self, order: Order, epoch: Epoch, network: Network, router: int, live: NDArray[np.int64]) -> None:
+        part = epoch.part
         self.order = order
-        self.topology = topology
-        self.router = router
+        self.epoch = epoch
+        self.topology = part.network
+        self.router = part.node(router)
         self.live = live
-        self.phase = Phase.EXCHANGING
-        self.status: Ending = "aborted"
-        self.reason = ""
-        self.costs_changed = 0
         self.moves = 0
-        self.outbox: list[tuple[int, Frame, bool]] = []  # (neighbour router, frame, whether it was sent before)
+        self.heard: set[int] = set()
+        self.outbox: list[tuple[int, Frame, bool]] = []  # (neighbour, by its whole number, frame, was it sent before)
         self.events: deque[Event] = deque()
-        out = topology.out_links(router)
+        out = self.topology.out_links(self.router)
         self.links: NDArray[np.int32] = np.arange(out.start, out.stop, dtype=np.int32)
-        self.neighbours: list[int] = topology.dst[out].tolist()
+        self.neighbours: list[int] = [int(part.nodes[peer]) for peer in epoch.neighbours(self.router)]
+        self._rows = np.flatnonzero(np.isin(self.topology.dst[out], epoch.neighbours(self.router)))  # own, to a member
         self._index = {neighbour: i for i, neighbour in enumerate(self.neighbours)}
         self._network = network
         self._sharing = SHARING[order.share]
         self._rounds = Rounds(len(self.neighbours))
-        self._pass = TreePass(tree, router)
-        self.state = Episode(
-            topology, order.traffic, order.start, order.steps, network.preset.features, ecmp=order.ecmp
-        )
-        self.mlu_live = RoutingState(topology, order.traffic, live, ecmp=order.ecmp).mlu
+        self._pass = TreePass(epoch.tree, self.router)
+        traffic, features = part.traffic(order.traffic), network.preset.features
+        start = order.first_weights(epoch, live[part.links])
+        self.state = Episode(self.topology, traffic, start, order.steps, features, ecmp=order.ecmp)
+        self.mlu_live = RoutingState(self.topology, traffic, live[part.links], ecmp=order.ecmp).mlu
         self.mlu_start = self.state.mlu
-        self.digest = order.digest(topology, live)
+        self.digest = order.digest(part.whole, live, epoch)
+        self.conclusion = Conclusion(order, epoch, self.links, live, self._pass, self.events)
         self._digests = StepDigests(order.steps)
         self._features: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
         self._hidden: NDArray[np.float32] = self._features
         self._round = 0
         self._draw = Draw(order.seed, 0, order.increments)
-        self._unanswered = 0  # `SetCosts` events
+
+    @property
+    def phase(self) -> Phase:
+        """Where the episode stands."""
+        return self.conclusion.phase
 
     def begin(self) -> None:
         """Take the first step."""
         self.events.append(StepDone(self.order.episode, 0, (), self.state.mlu))
-        self._guarded(self._begin_step)
+        self._guarded(self._begin_step if self.order.steps else self._prepare)
+        self._guarded(self._advance)
 
     def receive(self, neighbour: int, frame: Frame) -> None:
         """Act on a frame of this episode from a neighbour; raise `MalformedFrame` for one that makes no sense."""
+        if neighbour not in self._index:
+            raise MalformedFrame(f"router {neighbour} is no member of this epoch")
+        sender = self.epoch.part.node(neighbour)
+        self.heard.add(neighbour)
         if isinstance(frame, Abort):
-            self.abort(frame.reason, anyway=True)
-        elif self.phase is Phase.ENDED and self.status == "aborted":
+            self.abort(frame.reason)
+        elif self.phase is Phase.ENDED and self.conclusion.status == "aborted":
             if getattr(frame, "want", False):
-                self.outbox.append((neighbour, Abort.because(self.order.episode, self.reason), True))
+                self.outbox.append((neighbour, Abort.because(self.order.episode, self.conclusion.reason), True))
         elif isinstance(frame, State):
             self._receive_state(neighbour, frame)
         elif isinstance(frame, Up):
             self._check_digest(neighbour, frame.number, frame.digest)
-            self._pass.receive_up(neighbour, frame.number, frame.part, frame.parts, frame.payload, frame.want)
+            self._pass.receive_up(sender, frame.number, frame.part, frame.parts, frame.payload, frame.want)
         elif isinstance(frame, Down):
             self._check_digest(neighbour, frame.number, frame.digest)
-            self._pass.receive_down(neighbour, frame.number, frame.part, frame.parts, frame.payload)
+            self._pass.receive_down(sender, frame.number, frame.part, frame.parts, frame.payload)
         self._guarded(self._advance)
 
     def repeat(self) -> None:
@@ -111,34 +124,45 @@ class EpisodeRun:
 
     def waiting_for(self) -> list[str]:
         """Names of the neighbours whose frames are missing."""
-        routers = [self.neighbours[i] for i in self._rounds.missing()] or self._pass.missing()
-        return [self.topology.nodes[router] for router in routers]
+        part = self.epoch.part
+        missing = [self.neighbours[i] for i in self._rounds.missing()]
+        return [
+            part.whole.nodes[router] for router in missing or [int(part.nodes[one]) for one in self._pass.missing()]
+        ]
 
     def costs_set(self, problem: str, changed: int) -> None:
         """Tell that the costs of the oldest unanswered `SetCosts` are in the LSDB, or what the problem is."""
-        self._unanswered -= 1
-        if self._unanswered:
-            return  # costs that are to be restored: the answer to that is still to come
-        if self.phase is Phase.UNDOING:
-            if problem:
-                self.reason = f"{self.reason}; not restored: {problem}"
-            self._end("aborted", self.reason)
-        elif self.phase is Phase.COMMITTING and not self._pass.waiting:
-            self.costs_changed = changed
-            self._guarded(lambda: self._pass.begin(encode(Applied(1, changed, problem[:300])), merge_applied))
-            self._guarded(self._advance)
+        self.conclusion.costs_set(problem, changed)
+        self._guarded(self._advance)
 
-    def abort(self, reason: str, *, anyway: bool = False) -> None:
-        """End the episode with OSPF as it was; tell the neighbours. Late in a commit only if `anyway`."""
-        promised = self.phase is Phase.COMMITTING and self._pass.spoken
-        if self.phase in (Phase.ENDED, Phase.UNDOING) or (promised and not anyway):
+    def ospf_shows(self, weights: NDArray[np.int64]) -> None:
+        """Take what the LSDB shows, (L,) int64: another topology, or a cost set by hand, ends the episode."""
+        if not self.conclusion.over:
+            reason = self.conclusion.ospf_shows(weights)
+            if reason:
+                self._tell(reason)
+                self.conclusion.give_up(reason)
+
+    def abort(self, reason: str) -> None:
+        """End the episode with OSPF as it was; tell the neighbours. In doubt, it goes on until the LSDB decides."""
+        if self.conclusion.over or self.conclusion.doubt:
             return
+        self._tell(reason)
+        if self.conclusion.in_doubt:
+            self.conclusion.doubt = reason
+        else:
+            self.conclusion.give_up(reason)
+
+    def _tell(self, reason: str) -> None:
         message = Abort.because(self.order.episode, reason)
         self.outbox.extend((neighbour, message, False) for neighbour in self.neighbours)
-        if self.phase is Phase.COMMITTING:
-            self._undo(reason)
+
+    def stall(self, reason: str) -> None:
+        """Nothing has moved for too long."""
+        if self.conclusion.in_doubt:
+            self.conclusion.resolve(self.conclusion.doubt or reason)
         else:
-            self._end("aborted", reason)
+            self.abort(reason)
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Run a part of the episode; what cannot be computed or understood aborts it."""
@@ -160,14 +184,14 @@ class EpisodeRun:
 
     def _exchange_or_share(self) -> None:
         if self._round < self._network.preset.rounds:
-            self.phase = Phase.EXCHANGING
+            self.conclusion.phase = Phase.EXCHANGING
             halves = self._hidden.astype(_HALF)  # exact: hidden states are float16 values
-            payloads = [row.tobytes() for row in halves]
+            payloads = [halves[row].tobytes() for row in self._rows]
             number = self._rounds.enter(payloads)
             for i in range(len(self.neighbours)):
                 self._send_state(i, number, want=False, again=False)
             return
-        self.phase = Phase.SHARING
+        self.conclusion.phase = Phase.SHARING
         logits = quantise(self._network.readout(self._hidden, self._features), self.order.temperature_milli / 1000)
         draw = self._draw = Draw(self.order.seed, self.state.step, self.order.increments)
         own = self._sharing.contribution(logits, self.links, draw)
@@ -180,13 +204,14 @@ class EpisodeRun:
                 payloads = self._rounds.complete()
                 if payloads is None:
                     return
-                incoming = np.frombuffer(b"".join(payloads), dtype=_HALF).reshape(len(payloads), -1).astype(np.float32)
+                incoming = np.frombuffer(b"".join(payloads), dtype=_HALF).astype(np.float32)
+                incoming = incoming.reshape(len(payloads), self._network.preset.hidden)
                 self._hidden = self._network.round(self._hidden, incoming)
                 self._round += 1
                 self.moves += 1
                 self._exchange_or_share()
                 continue
-            if self.phase is Phase.ENDED or self.phase is Phase.UNDOING:
+            if self.conclusion.over:
                 return
             outcome = self._pass.outcome()
             if outcome is None:
@@ -195,9 +220,9 @@ class EpisodeRun:
             if self.phase is Phase.SHARING:
                 self._step(outcome)
             elif self.phase is Phase.PREPARING:
-                self._decide(decode(outcome, Prepared))
+                self.conclusion.decide(outcome)
             else:
-                self._finish(decode(outcome, Applied))
+                self.conclusion.applied(outcome)
 
     def _step(self, outcome: bytes) -> None:
         """Apply what all have chosen."""
@@ -207,48 +232,19 @@ class EpisodeRun:
             raise MalformedFrame(f"links {links} were chosen")
         self.digest.extend(links, [score for score, _ in choice])
         mlu = self.state.apply(links)
-        self.events.append(StepDone(self.order.episode, self.state.step, links, mlu))
+        told = tuple(int(self.epoch.part.links[link]) for link in links)
+        self.events.append(StepDone(self.order.episode, self.state.step, told, mlu))
         if self.state.step < self.order.steps:
             self._begin_step()
-            return
-        if not self._begin_digest():
-            return
-        self.phase = Phase.PREPARING
-        best = self.state
-        self._pass.begin(
-            encode(Prepared(self.digest.value, best.best_step, best.best_mlu, self.mlu_live)), merge_prepared
-        )
-
-    def _decide(self, prepared: Prepared) -> None:
-        action, reason = verdict(prepared, self.topology.num_nodes, self.order.margin_milli)
-        if action is Verdict.COMMIT:
-            self.phase = Phase.COMMITTING
-            self._set_costs(self.state.best_weights, undo=False)
         else:
-            self._end("kept" if action is Verdict.KEEP else "aborted", reason)
+            self._prepare()
 
-    def _finish(self, applied: Applied) -> None:
-        if applied.problem:
-            self._undo(applied.problem)
-        elif applied.routers != self.topology.num_nodes:
-            self._undo(f"{applied.routers} of {self.topology.num_nodes} routers set their costs")
-        else:
-            self.costs_changed = applied.changed
-            self._end("committed", "")
-
-    def _undo(self, reason: str) -> None:
-        self.phase = Phase.UNDOING
-        self.reason = reason
-        self._set_costs(self.live, undo=True)
-
-    def _set_costs(self, weights: NDArray[np.int64], *, undo: bool) -> None:
-        self._unanswered += 1
-        costs = {int(link): int(weights[link]) for link in self.links}
-        self.events.append(SetCosts(self.order.episode, costs, weights.copy(), undo))
-
-    def _end(self, status: Ending, reason: str) -> None:
-        self.phase = Phase.ENDED
-        self.status, self.reason = status, reason
+    def _prepare(self) -> None:
+        """All steps are done: agree on the result."""
+        if self._begin_digest():
+            best = self.state
+            prepared = Prepared(self.digest.value, best.best_step, best.best_mlu, self.mlu_live)
+            self.conclusion.prepare(prepared, best.best_weights)
 
     def _receive_state(self, neighbour: int, frame: State) -> None:
         rounds = self._network.preset.rounds
@@ -275,19 +271,20 @@ class EpisodeRun:
         """Turn what the tree pass wants to say into frames."""
         for passing in self._pass.outbox:
             frames = passing.frames(self.order.episode, self._digests.at(passing.number))
-            self.outbox.extend((passing.router, frame, passing.again) for frame in frames)
+            router = int(self.epoch.part.nodes[passing.router])
+            self.outbox.extend((router, frame, passing.again) for frame in frames)
         self._pass.outbox.clear()
 
     def _begin_digest(self) -> bool:
         """Compare with the neighbours that are in this step already; return whether the episode goes on."""
         for neighbour in self._digests.begin(self.state.step, self.digest.value):
             self._abort_disagreement(neighbour, self.state.step)
-        return self.phase is not Phase.ENDED
+        return not self.conclusion.over
 
     def _check_digest(self, neighbour: int, number: int, digest: bytes) -> None:
         if not self._digests.agrees(neighbour, number, digest):
             self._abort_disagreement(neighbour, number)
 
     def _abort_disagreement(self, neighbour: int, number: int) -> None:
-        names = self.topology.nodes
-        self.abort(f"{names[self.router]} and {names[neighbour]} disagree: digests of step {number} differ")
+        mine, theirs = self.topology.nodes[self.router], self.epoch.part.whole.nodes[neighbour]
+        self.abort(f"{mine} and {theirs} disagree: digests of step {number} differ")

@@ -10,18 +10,23 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
+from agent.agreement import UNSEEN
 from agent.events import EpisodeEnded, Event, SetCosts
 from agent.order import Order
 from agent.protocol import AgentProtocol, Timing
 from policy.mpnn import Network
 from routing.topology import Topology
+
+VERIFY_S = 3.0  # how long OSPF may take to show new costs, as in `agent.ospf`
+_FLOOD_S = 0.02  # that it takes
+_POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,14 @@ class VirtualNetwork:
         self.events: list[tuple[float, int, Event]] = []
         self.ended: dict[int, EpisodeEnded] = {}
         self.down: set[int] = set()  # routers whose agent does not run
+        self.cut: set[int] = set()  # links that carry nothing
+        self.lost: set[int] = set()  # links that OSPF does not route over
         self.cost_problem: Callable[[int, SetCosts], str] = lambda router, event: ""
         self._delays = np.full(topology.num_links, self.impairment.delay_s) if delays is None else delays
         self._random: Generator = Generator(Philox(key=seed))
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._newest: dict[int, SetCosts] = {}
         self._timing = timing or Timing()
         self._network = network
         self._key = key
@@ -102,12 +110,62 @@ class VirtualNetwork:
         self._timers[router] = -1.0
         self._pump(router)
 
+    def lsdb(self) -> NDArray[np.int64]:
+        """Return what OSPF shows of all links, (L,) int64: 0 where one is down."""
+        shown = self.costs.copy()
+        shown[list(self.lost)] = 0
+        return shown
+
+    def here(self, order: Order) -> Order:
+        """Return an order for the present epoch, as the coordinator would form it."""
+        return replace(order, down=tuple(sorted(self.lost)), absent=tuple(sorted(self.down)))
+
+    def link_down(self, link: int, *, after_s: float = 0.05, device: bool = True) -> None:
+        """Take a link down in both directions; OSPF shows it after `after_s`, the ends' devices at once if at all."""
+        both = {link, int(self.topology.reverse[link])}
+        self.cut |= both
+
+        def noticed() -> None:
+            self.lost |= both
+            self._tell()
+
+        if device:
+            for one in both:
+                sender, receiver = int(self.topology.src[one]), int(self.topology.dst[one])
+                if sender not in self.down:
+                    self.agents[sender].link_lost(receiver, self.now)
+                    self._pump(sender)
+        self.at(self.now + after_s, noticed)
+
+    def link_up(self, link: int) -> None:
+        """Take a link up again."""
+        both = {link, int(self.topology.reverse[link])}
+        self.cut -= both
+        self.lost -= both
+        self._tell()
+
+    def set_by_hand(self, link: int, cost: int) -> None:
+        """Set a cost as an operator does."""
+        self.costs[link] = cost
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let all agents know what OSPF shows, a moment later."""
+
+        def tell() -> None:
+            for router, agent in enumerate(self.agents):
+                if router not in self.down:
+                    agent.ospf_shows(self.lsdb(), self.now)
+                    self._pump(router)
+
+        self.at(self.now + _FLOOD_S, tell)
+
     def start(self, order: Order, routers: Iterable[int] | None = None) -> None:
         """Give an order to all agents (or some), as the coordinator does."""
         for router in range(self.topology.num_nodes) if routers is None else routers:
             if router not in self.down:
                 self.ended.pop(router, None)
-                self.agents[router].start_episode(order, self.costs.copy(), self.now)
+                self.agents[router].start_episode(order, self.lsdb(), self.now)
                 self._pump(router)
 
     def run_until(self, condition: Callable[[], bool], limit_s: float) -> bool:
@@ -121,8 +179,13 @@ class VirtualNetwork:
         return True
 
     def ready(self) -> bool:
-        """Whether all sessions are established."""
-        return all(agent.ready for router, agent in enumerate(self.agents) if router not in self.down)
+        """Whether all sessions of running agents over links that are not down are established."""
+        names = self.topology.nodes
+        for router, agent in enumerate(self.agents):
+            silent = {names.index(name) for name in agent.silent_neighbours} - self.down
+            if router not in self.down and any(self.topology.link_index(router, one) not in self.cut for one in silent):
+                return False
+        return True
 
     def all_ended(self) -> bool:
         """Whether every running agent has ended its episode."""
@@ -171,25 +234,40 @@ class VirtualNetwork:
         self._pump(router)
 
     def _set_costs(self, router: int, event: SetCosts) -> None:
+        agent = self.agents[router]
+        self._newest[router] = event
         problem = self.cost_problem(router, event)
         changed = 0
         if not problem:
             for link, cost in event.costs.items():
-                changed += int(self.costs[link] != cost)
-                self.costs[link] = cost
-        agent = self.agents[router]
+                if int(self.costs[link]) not in event.ours[link]:
+                    problem = f"{self.topology.link_name(link)} was set to {self.costs[link]} by hand"
+                else:
+                    changed += int(self.costs[link] != cost)
+                    self.costs[link] = cost
+        if changed:
+            self._tell()
+        deadline = self.now + VERIFY_S
 
         def confirm() -> None:
-            if self.agents[router] is agent and router not in self.down:
+            if self.agents[router] is not agent or router in self.down:
+                return
+            links = event.shown if not event.alone else list(event.costs)
+            if not problem and np.any(self.lsdb()[links] != event.weights[links]):
+                if self.now < deadline and self._newest[router] is event:
+                    self.at(self.now + _POLL_S, confirm)
+                    return
+                agent.costs_set(f"{UNSEEN} the new costs", changed, self.now)
+            else:
                 agent.costs_set(problem, changed, self.now)
-                self._pump(router)
+            self._pump(router)
 
-        self.at(self.now + 0.02, confirm)
+        self.at(self.now + _FLOOD_S, confirm)
 
     def _transmit(self, sender: int, receiver: int, data: bytes) -> None:
         how, random = self.impairment, self._random
         self.frames += 1
-        if random.random() < how.loss:
+        if random.random() < how.loss or self.topology.link_index(sender, receiver) in self.cut:
             return
         delay = float(self._delays[self.topology.link_index(sender, receiver)])
         for _ in range(2 if random.random() < how.duplication else 1):

@@ -122,8 +122,9 @@ def is_safe(topology: Topology, before: NDArray[np.int64], after: NDArray[np.int
     False also if there are too many changes to tell.
     """
     t = topology
-    arrays = (np.array(a) for a in (t.out_ptr, t.src, t.dst, t.in_ptr, t.in_links))  # a topology's are read-only
-    return bool(_safe(*arrays, before, after))
+    # The kernels' signatures say writable arrays; a topology's are read-only.
+    out_ptr, src, dst, in_ptr, in_links = (np.array(a) for a in (t.out_ptr, t.src, t.dst, t.in_ptr, t.in_links))
+    return bool(_safe(out_ptr, src, dst, in_ptr, in_links, before, after))
 
 
 def find_waves(topology: Topology, before: NDArray[np.int64], after: NDArray[np.int64]) -> list[Wave]:

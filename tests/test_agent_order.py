@@ -50,6 +50,11 @@ def test_an_order_is_what_the_coordinator_said() -> None:
         "ecmp": False,
         "margin_milli": 20,
         "checkpoint": CHECKPOINT,
+        "down": (),
+        "absent": (),
+        "restore": False,
+        "ordered": True,
+        "watch_s": 0.0,
     }
     np.testing.assert_array_equal(order.traffic.demand, TRAFFIC.demand)
     assert order.start.tolist() == [1, 2, 3, 4, 5, 6]
