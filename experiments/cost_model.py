@@ -8,13 +8,14 @@ greetings, the final agreement and repetitions are left out.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.messages import DIGEST_BYTES, Down, Frame, State, Up, encode
+from agent.messages import DIGEST_BYTES, MAX_PART, Down, Frame, State, Up, encode
 from agent.session import OVERHEAD
 from agent.tree import spanning_tree
 from routing.topology import Topology
@@ -45,27 +46,51 @@ class Sent:
         return self.bytes + WIRE_HEADERS * self.frames
 
 
-def calculated(topology: Topology, steps: int, rounds: int, hidden: int, increments: int) -> Sent:
-    """Return what agents that share candidates send, without losses.
+def calculated(
+    topology: Topology, steps: int, rounds: int, hidden: int, increments: int, share: str = "candidate"
+) -> Sent:
+    """Return what agents send, without losses.
 
-    steps : decisions; rounds : K; hidden : D, numbers of 2 bytes; increments : links per decision
+    steps : decisions; rounds : K; hidden : D, numbers of 2 bytes; increments : links per decision; share : candidate
+    or logits
     """
-    links, edges = topology.num_links, topology.num_nodes - 1
+    links = topology.num_links
     digest = bytes(DIGEST_BYTES)
-    # A score is about 2**20 (16 nats in units of 2**-16), which MessagePack writes in 5 bytes; a link takes 1, 2 or 3.
-    pair = 1 + 5 + (1 if links <= 128 else 2 if links <= 256 else 3)
-    payload = bytes(min(increments, links) * pair + 1)
     state = _total(State(1, step, 0, False, digest, bytes(2 * hidden)) for step in range(steps))
-    sharing = _total(
-        frame
-        for step in range(steps)
-        for frame in (Up(1, step, False, digest, 0, 1, payload), Down(1, step, digest, 0, 1, payload))
-    )
+    frames, sharing = 0, 0
+    for pairs, count in _passed(topology, increments, share).items():
+        # A score is about 2**20 (16 nats in units of 2**-16): MessagePack writes 5 bytes, and 1 to 3 for a link.
+        left = pairs * (1 + 5 + (1 if links <= 128 else 2 if links <= 256 else 3)) + (1 if pairs < 16 else 3)
+        parts = -(-left // MAX_PART)
+        for part in range(parts):
+            payload = bytes(min(left, MAX_PART))
+            left -= len(payload)
+            # Half of them go up, half down, which differ by a byte.
+            both = (Up(1, 1, False, digest, part, parts, payload), Down(1, 1, digest, part, parts, payload))
+            sharing += count * _total(both) // 2
+        frames += count * parts
+    late = sum(len(encode(Down(1, step, digest, 0, 1, b""))) for step in range(steps))
+    longer = late - steps * len(encode(Down(1, 1, digest, 0, 1, b"")))  # the number of a late step takes more bytes
     return Sent(
-        frames=steps * (rounds + 2 * edges / links),
+        frames=steps * (rounds + frames / links),
         hidden_bytes=float(rounds * state),
-        sharing_bytes=sharing * edges / links,
+        sharing_bytes=(steps * sharing + longer * frames) / links,
     )
+
+
+def _passed(topology: Topology, increments: int, share: str) -> Counter[int]:
+    """Return how many times per step a message with so many (integer, link) pairs passes an edge of the tree."""
+    links, edges = topology.num_links, topology.num_nodes - 1
+    if share == "candidate":
+        return Counter({min(increments, links): 2 * edges})
+    tree = spanning_tree(topology)
+    own = np.diff(topology.out_ptr).tolist()
+    for router in sorted(range(topology.num_nodes), key=tree.level, reverse=True):
+        if router != tree.root:
+            own[tree.parent[router]] += own[router]  # what a router says includes what its children said
+    passed = Counter(own[router] for router in range(topology.num_nodes) if router != tree.root)
+    passed[links] += edges
+    return passed
 
 
 def _total(frames: Iterable[Frame]) -> int:

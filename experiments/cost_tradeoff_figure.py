@@ -1,0 +1,50 @@
+"""The trade-off of bytes, MLU and seconds, one mark per setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+_MARKS = "osD^v"
+
+
+def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any], path: Path) -> None:
+    """Write the figure: MLU over bytes, and over the time of light; lines join what nothing beats in both.
+
+    points, by_bytes, by_light : of `experiments.cost_tradeoff`, all and the undominated
+    """
+    checkpoints = list(dict.fromkeys(point.checkpoint for point in points))
+    increments = sorted({point.increments for point in points})
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes, of, front in ((left, "of_paper", by_bytes), (right, "light_s", by_light)):
+            axes.plot([getattr(p, of) for p in front], [p.mlu for p in front], "-", color="0.6", linewidth=1, zorder=0)
+            for point in points:
+                own = point.share == "candidate"
+                axes.plot(
+                    getattr(point, of), point.mlu, _MARKS[increments.index(point.increments) % len(_MARKS)],
+                    color=f"C{checkpoints.index(point.checkpoint)}", markersize=3 + 1.5 * min(point.rounds, 3),
+                    fillstyle="full" if point.patience == 1 and own else "none", alpha=0.85 if own else 0.4,
+                )  # fmt: skip
+            axes.set_xscale("log")
+            axes.axhline(1.0, color="0.4", linewidth=0.8, linestyle=":")
+            axes.grid(alpha=0.3)
+        for share, words in ((0.2, "a fifth"), (0.1, "a tenth")):
+            left.axvline(share, color="0.4", linewidth=0.8, linestyle=":")
+            left.annotate(words, (share, 1.0), (2, -10), xycoords=("data", "axes fraction"), textcoords="offset points")
+        low, high = min(p.mlu for p in points), sorted(p.mlu for p in points)[int(0.9 * (len(points) - 1))]
+        left.set_ylim(low - 0.1 * (high - low), high + 0.15 * (high - low))
+        left.set_xlabel("bytes on the wire, of the paper's")
+        right.set_xlabel("seconds that light takes")
+        left.set_ylabel("MLU, relative to greedy (dotted)")
+        marks = [(f"{n} per decision", _MARKS[increments.index(n) % len(_MARKS)], "0.3") for n in increments]
+        for words, mark, colour in [*((name, "o", f"C{i}") for i, name in enumerate(checkpoints)), *marks]:
+            right.plot([], [], mark, color=colour, label=words)
+        right.plot([], [], "o", color="0.3", fillstyle="none", label="ends early")
+        right.legend(frameon=False, title="larger mark: more rounds", fontsize=8)
+        figure.savefig(path, dpi=130)
