@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from baselines.chance import Uint64, below, exponential, exponential_table
 from baselines.result import Budget, Result, Trace
-from baselines.segment_paths import as_segments, no_middlepoints, pair_shares
+from baselines.segment_paths import Middle, PairShares, as_segments, no_middlepoints, pair_shares
 from routing.ecmp import Float64, Int32, Int64
 from routing.errors import InputError
 from routing.jit import njit
@@ -27,6 +27,7 @@ from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
 STEPS = 4_000_000  # of the paper
+TEMPERATURE = 0.003  # at the start, as a part of the MLU
 _CHECK = 0.01  # seconds between two looks at the clock
 _PER_TEMPERATURE = 4  # tries, as in the successor's experiments
 
@@ -107,35 +108,15 @@ def _anneal(
             best[:] = through
 
 
-def annealing(
-    topology: Topology,
-    traffic: TrafficMatrix,
-    weights: ArrayLike,
-    budget: Budget,
-    *,
-    seed: int = 0,
-    temperature: float = 0.003,
-) -> Result:
-    """Anneal the middlepoints of the demands, at most one each, over the shortest paths of `weights`.
+def anneal(
+    shares: PairShares, traffic: TrafficMatrix, budget: Budget, trace: Trace, seed: int, temperature: float
+) -> tuple[Middle, int]:
+    """Anneal from no middlepoints on; return the best found, (N, N, 1), -1 for none, and the steps taken.
 
-    Parameters
-    ----------
-    topology, traffic, weights, seed : see `baselines.result`; the paper's weights are all 1
-    budget : a step is one next state; without steps the temperature follows the clock (and without seconds, the
-        paper's `STEPS` are the default)
-    temperature : at the start, as a part of the MLU without middlepoints
-
-    Raises
-    ------
-    InputError : traffic matrix or weights do not fit the topology
+    `trace` tells the time that is used and takes down what is found; for the others see `annealing`.
     """
-    trace = Trace()
-    if traffic.num_nodes != topology.num_nodes:
-        raise InputError(f"traffic matrix of {traffic.num_nodes} nodes, {topology.name} has {topology.num_nodes}")
-    if budget.seconds is None and budget.steps is None:
-        budget = Budget(steps=STEPS)
+    topology = shares.topology
     nodes = topology.num_nodes
-    shares = pair_shares(topology, weights)
     middle = no_middlepoints(nodes, 1)
     trace.record(shares.mlu(traffic, middle))
     start = temperature * trace.best
@@ -179,6 +160,38 @@ def annealing(
                 middle = found
         if budget.steps is None:
             chunk = max(1, min(2 * chunk, int(chunk * _CHECK / max(trace.seconds - started, 1e-6))))
+    return middle, steps
+
+
+def annealing(
+    topology: Topology,
+    traffic: TrafficMatrix,
+    weights: ArrayLike,
+    budget: Budget,
+    *,
+    seed: int = 0,
+    temperature: float = TEMPERATURE,
+) -> Result:
+    """Anneal the middlepoints of the demands, at most one each, over the shortest paths of `weights`.
+
+    Parameters
+    ----------
+    topology, traffic, weights, seed : see `baselines.result`; the paper's weights are all 1
+    budget : a step is one next state; without steps the temperature follows the clock (and without seconds, the
+        paper's `STEPS` are the default)
+    temperature : at the start, as a part of the MLU without middlepoints
+
+    Raises
+    ------
+    InputError : traffic matrix or weights do not fit the topology
+    """
+    trace = Trace()
+    if traffic.num_nodes != topology.num_nodes:
+        raise InputError(f"traffic matrix of {traffic.num_nodes} nodes, {topology.name} has {topology.num_nodes}")
+    if budget.seconds is None and budget.steps is None:
+        budget = Budget(steps=STEPS)
+    shares = pair_shares(topology, weights)
+    middle, steps = anneal(shares, traffic, budget, trace, seed, temperature)
     return Result(
         mlu=trace.best,
         evaluations=steps,

@@ -56,6 +56,10 @@ class Budget:
         """The seconds as they were asked for, whatever clock they are counted by."""
         return self.seconds
 
+    def part(self, share: float, steps: int | None) -> Budget:
+        """Return a budget of a `share` of the seconds, from the same call on, and of `steps`."""
+        return Budget(None if self.seconds is None else share * self.seconds, steps, self.enough)
+
     def require_end(self) -> None:
         """Raise ValueError if there is no limit at all."""
         if self.seconds is None and self.steps is None:

@@ -5,6 +5,11 @@ After S. Gay, R. Hartert and S. Vissicchio, "Expect the unexpected: sub-second o
 segments. Here the demand gets the cheapest of all its paths with one middlepoint and of those that change one of its
 two, the cost of a link growing with the 128th power of its utilization, and a change for the worse is accepted by
 Metropolis' rule at a fixed temperature, so that the search does not stick where two links are equally full.
+
+Where a few large demands rule, they have to change places through links that are far from full, which a search that
+only looks at the fullest links never lets them do. So the first half of the budget goes to `baselines.annealing`,
+which moves any demand to any one middlepoint, and the search goes on from its best assignment. (Annealing with two
+middlepoints fills the network with detours and ends higher.)
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from baselines.annealing import TEMPERATURE, anneal
 from baselines.chance import exponential_table
 from baselines.result import Budget, Result, Trace
 from baselines.segment_paths import Middle, PairShares, as_segments, no_middlepoints, pair_shares
@@ -24,6 +30,7 @@ from routing.traffic import TrafficMatrix
 # Of the index, 8 bytes each. Where all demands of all links would be more, only the largest demands move.
 _INDEX = 2**25
 _CHECK = 0.01  # seconds between two looks at the clock
+_ANNEALED = 0.5  # of a budget of seconds
 
 
 class SegmentSearch:
@@ -32,12 +39,15 @@ class SegmentSearch:
     Parameters
     ----------
     shares : the paths between all pairs under the given weights
-    traffic : the demands; at first none has a middlepoint
+    traffic : the demands
+    middle : (N, N, 2), the middlepoints to begin with, -1 for none
     seed : 0..2**64-1
     temperature : of changes for the worse; the unit is what the most utilised link costs
     """
 
-    def __init__(self, shares: PairShares, traffic: TrafficMatrix, seed: int, temperature: float) -> None:
+    def __init__(
+        self, shares: PairShares, traffic: TrafficMatrix, middle: Middle, seed: int, temperature: float
+    ) -> None:
         topology = shares.topology
         nodes, links = topology.num_nodes, topology.num_links
         self.traffic = traffic
@@ -46,14 +56,16 @@ class SegmentSearch:
         volume = traffic.demand[sources, targets]
         largest = np.sort(np.argsort(-volume, kind="stable")[: max(1, _INDEX // links)])
         self._source, self._target = sources[largest].astype(np.int32), targets[largest].astype(np.int32)
-        self._best: Middle = np.full((len(largest), 2), -1, dtype=np.int32)
-        middle = self._best.copy()
-        use: Float64 = shares.loads(traffic.demand, no_middlepoints(nodes)) / topology.capacity
+        self._start = middle
+        self._best: Middle = np.ascontiguousarray(middle[self._source, self._target])
+        present = self._best.copy()
+        use: Float64 = shares.loads(traffic.demand, middle) / topology.capacity
         level = max(float(use.max()), np.finfo(np.float64).tiny)
         member, where = (np.full((links, len(largest)), -1, dtype=np.int32) for _ in range(2))
         count = np.zeros(links, dtype=np.int32)
-        for demand, (source, target) in enumerate(zip(self._source.tolist(), self._target.tolist(), strict=True)):
-            enrol(demand, source, -1, -1, target, nodes, shares.ptr, shares.link, member, count, where, True)
+        for demand, (first, second) in enumerate(present.tolist()):
+            source, target = int(self._source[demand]), int(self._target[demand])
+            enrol(demand, source, first, second, target, nodes, shares.ptr, shares.link, member, count, where, True)
         cost = use / level
         for _ in range(DOUBLINGS):  # not `**`, which differs in its last bits between CPUs
             cost *= cost
@@ -71,7 +83,7 @@ class SegmentSearch:
             self._source,
             self._target,
             volume[largest],
-            middle,
+            present,
             self._best,
             use,
             cost,
@@ -97,7 +109,7 @@ class SegmentSearch:
     @property
     def middle(self) -> Middle:
         """The best assignment so far, (N, N, 2), -1 for none."""
-        middle = no_middlepoints(self.shares.topology.num_nodes)
+        middle = self._start.copy()
         middle[self._source, self._target] = self._best
         return middle
 
@@ -116,7 +128,8 @@ def segments(
     Parameters
     ----------
     topology, traffic, weights, seed : see `baselines.result`
-    budget : a step takes one demand off a hot link, tries about 3 N paths and puts it on one
+    budget : a step takes one demand off a hot link, tries about 3 N paths and puts it on one; a budget of steps pays
+        for 3 N tries of annealing with each
     temperature : how readily a demand takes a dearer path; 0 only accepts cheaper ones
 
     Raises
@@ -129,12 +142,12 @@ def segments(
     if traffic.num_nodes != topology.num_nodes:
         raise InputError(f"traffic matrix of {traffic.num_nodes} nodes, {topology.name} has {topology.num_nodes}")
     shares = pair_shares(topology, weights)
-    middle = no_middlepoints(topology.num_nodes)
-    trace.record(shares.mlu(traffic, middle))
+    each = None if budget.steps is None else 3 * budget.steps * topology.num_nodes
+    through, tried = anneal(shares, traffic, budget.part(_ANNEALED, each), trace, seed, TEMPERATURE)
+    middle = np.concatenate([through, no_middlepoints(topology.num_nodes, 1)], axis=2)
     steps = 0
-    tried = 0
     if trace.best > 0.0:
-        under_way = SegmentSearch(shares, traffic, seed, temperature)
+        under_way = SegmentSearch(shares, traffic, middle, seed, temperature)
         chunk = 16
         while not trace.exhausted(budget, steps):
             chunk = chunk if budget.steps is None else min(chunk, budget.steps - steps)
@@ -144,7 +157,7 @@ def segments(
             steps += chunk
             # How far the search gets per call changes nothing but how often the clock is read.
             chunk = max(1, min(2 * chunk, int(chunk * _CHECK / max(trace.seconds - started, 1e-6))))
-        tried = under_way.tried
+        tried += under_way.tried
     return Result(
         mlu=trace.best,
         evaluations=tried,

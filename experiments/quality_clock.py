@@ -44,5 +44,10 @@ class ProcessorBudget(Budget):
         """The processor seconds that were asked for."""
         return self.processor_seconds
 
+    def part(self, share: float, steps: int | None) -> Budget:
+        """Return a budget of a `share` of the processor seconds, from now on, and of `steps`."""
+        seconds = self.processor_seconds
+        return ProcessorBudget(None if seconds is None else share * seconds, steps, self.enough)
+
 
 CLOCKS: dict[str, type[Budget]] = {"wall": Budget, "cpu": ProcessorBudget}

@@ -12,7 +12,8 @@ from baselines import segments as module
 from baselines.local_search import local_search
 from baselines.optimum import optimum
 from baselines.result import Budget
-from baselines.segments import segments
+from baselines.segment_paths import as_segments, no_middlepoints, pair_shares
+from baselines.segments import SegmentSearch, segments
 from routing.errors import InputError
 from routing.formats import load_topology
 from routing.state import RoutingState, inverse_capacity
@@ -66,19 +67,35 @@ def test_no_steps_are_ospf_and_no_traffic_is_nothing() -> None:
 def test_a_large_network_moves_its_largest_demands(monkeypatch: pytest.MonkeyPatch) -> None:
     topology, traffic = small_network(3, 8, 13)
     monkeypatch.setattr(module, "_INDEX", 3 * topology.num_links)
-    result = segments(topology, traffic, ones(topology), Budget(steps=500))
+    shares = pair_shares(topology, ones(topology))
+    search = SegmentSearch(shares, traffic, no_middlepoints(8), seed=0, temperature=0.5)
+    assert search.run(500)
     largest = np.argsort(-traffic.demand.ravel(), kind="stable")[:3]
-    assert {source * 8 + target for source, target in result.segments} <= set(largest.tolist())
-    assert result.mlu == pytest.approx(segments_mlu(topology, traffic, ones(topology), dict(result.segments)))
+    assert {source * 8 + target for source, target in as_segments(search.middle)} <= set(largest.tolist())
+    assert shares.mlu(traffic, search.middle) < shares.mlu(traffic, no_middlepoints(8))
+
+
+def test_a_search_goes_on_from_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    topology, traffic = small_network(3, 8, 13)
+    monkeypatch.setattr(module, "_INDEX", 3 * topology.num_links)  # the others keep what they were given
+    shares = pair_shares(topology, ones(topology))
+    begin = segments(topology, traffic, ones(topology), Budget(steps=300))
+    middle = no_middlepoints(8)
+    for pair, nodes in begin.segments.items():
+        middle[pair][: len(nodes)] = nodes
+    search = SegmentSearch(shares, traffic, middle, seed=0, temperature=0.5)
+    assert as_segments(search.middle) == begin.segments
+    search.run(500)
+    assert shares.mlu(traffic, search.middle) <= begin.mlu
 
 
 @pytest.mark.parametrize("name", ZOO)
 def test_near_the_bound_on_the_topology_zoo(name: str) -> None:
-    """The issue's goal is 1.03 after 5 s; half of that time must do, whatever else the machine does."""
+    """The goal is 1.03 after 5 s; these steps take a second or two, and do not depend on what else the machine does."""
     topology = load_topology(f"topohub:topozoo/{name}")
     for traffic in (gravity(topology, 0), uniform(topology, 0)):
         bound = optimum(topology, traffic, ones(topology), Budget()).bound
-        result = segments(topology, traffic, ones(topology), Budget(seconds=2.5))
+        result = segments(topology, traffic, ones(topology), Budget(steps=20_000))
         assert bound is not None and bound * (1 - 1e-9) <= result.mlu <= 1.03 * bound
 
 
@@ -87,9 +104,9 @@ def test_near_the_bound_from_searched_weights() -> None:
     cell = Cell("geant2", "uniform")
     ratios = []
     for _, traffic, bound in list(cell.stored("mcf_lower_bound"))[::17]:
-        start = local_search(cell.topology, traffic, ones(cell.topology), Budget(seconds=2.0))
+        start = local_search(cell.topology, traffic, ones(cell.topology), Budget(steps=100_000))
         assert start.weights is not None
-        result = segments(cell.topology, traffic, start.weights, Budget(seconds=2.0))
+        result = segments(cell.topology, traffic, start.weights, Budget(steps=10_000))
         assert result.mlu >= bound - 1e-6
         ratios.append(result.mlu / bound)
     assert np.mean(ratios) <= 1.02
