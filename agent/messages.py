@@ -27,7 +27,7 @@ from msgspec import Meta, Struct
 
 MAX_DATAGRAM = 1400  # fits an Ethernet MTU under IPv6 and a tunnel header
 MAX_PART = 1300  # payload of one `Up` or `Down`
-MAX_PARTS = 4096
+MAX_PARTS = 512  # of a payload: the logits of 40,000 links; what a neighbour can make this router store and decode
 DIGEST_BYTES = 4  # of the running digest in each frame; the whole one is compared before a commit
 NONCE_BYTES = 8
 MAX_REASON = 400  # characters, and bytes of what is sent
