@@ -14,14 +14,14 @@ from typing import Literal
 import numpy as np
 
 import agent.choice
+import agent.conclusion
 import agent.digests
 import agent.protocol
 import agent.run
 import agent.session
 from agent.agreement import Prepared, decode, encode
 from agent.choice import Choice, Draw, ShareLogits
-from agent.events import StepDone
-from agent.phase import Phase
+from agent.commit import Commit, plan_waves
 from agent.run import EpisodeRun
 from experiments.faults_floor import Substitution
 from policy.sampling import UNIT
@@ -70,17 +70,12 @@ def _first_view(payloads: Sequence[bytes]) -> bytes:
 class _CommitAtOnce(EpisodeRun):
     """Sets its costs as soon as it has taken its own last step."""
 
-    def _step(self, outcome: bytes) -> None:
-        choice = self._sharing.decide(outcome, self._draw)
-        if self.state.step + 1 < self.order.steps:
-            super()._step(outcome)
-            return
-        links = tuple(link for _, link in choice)
-        self.digest.extend(links, [score for score, _ in choice])
-        self.events.append(StepDone(self.order.episode, self.state.step + 1, links, self.state.apply(links)))
-        self._begin_digest()
-        self.phase = Phase.COMMITTING
-        self._set_costs(self.state.best_weights, undo=False)
+    def _prepare(self) -> None:
+        if self._begin_digest():
+            end, live = self.conclusion, self.live[self.epoch.part.links]
+            end._best = self.state.best_weights
+            end.commit = Commit(plan_waves(self.topology, live, end._best, ordered=False), live)
+            end._set_wave()
 
 
 class _AnyDigest(agent.digests.StepDigests):
@@ -103,7 +98,7 @@ PLANTS = {
     ),
     "no-digest-check": Plant(
         "nobody compares digests, neither on frames nor in PREPARE",
-        ((agent.run, "StepDigests", _AnyDigest), (agent.run, "merge_prepared", _first_view)),
+        ((agent.run, "StepDigests", _AnyDigest), (agent.conclusion, "merge_prepared", _first_view)),
         fault="lying-agent",
     ),
     "commit-without-prepare": Plant(
