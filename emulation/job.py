@@ -171,9 +171,12 @@ def _episode(
             usage.begin()
             phase.update(f"all agents ready, {usage.memory_bytes / 1e6:.1f} MB each")
             waiting.close()
-            progress.append(console.episode(plan.steps, live=live, start=start))
-        if step:
-            progress[0].step(step, mlu, links)
+        if not step:  # the episode, or what the coordinator started again in its place
+            for shown in progress[-1:]:
+                shown.finish("started again")
+            progress.append(console.episode(plan.steps, live=live, start=mlu if progress else start))
+        else:
+            progress[-1].step(step, mlu, links)
         if outage is not None:
             outage.on_step(step)
 
@@ -182,7 +185,7 @@ def _episode(
     computing = usage.end(outcome.root.steps * plan.checkpoint.preset.rounds if outcome.root else 0)
     if outage is not None:
         outage.episode_ended()
-    for shown in progress:
+    for shown in progress[-1:]:
         shown.finish(outcome.reason)
     return outcome, computing
 

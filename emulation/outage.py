@@ -73,6 +73,8 @@ class OutageRun:
 
     def on_step(self, step: int) -> None:
         """Let it happen if its step has come. Raises OSError if the kernel refuses."""
+        if step == 0:
+            self.episode_ended()  # and another begins
         if step < self._failure.step or self._failed_at is not None:
             return
         self._failed_at = time.monotonic()

@@ -2,11 +2,13 @@
 
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
 from agent.order import Order
-from experiments.cost import main
+from experiments.cost import disagreement, main
+from experiments.cost_engines import Row
 from experiments.cost_model import FIBRE, calculated, delays, propagation
 from experiments.virtual_network import VirtualNetwork
 from policy.checkpoint import load_checkpoint
@@ -27,7 +29,7 @@ def virtual(name: str, steps: int, *, distant: bool) -> tuple[VirtualNetwork, fl
     assert run.run_until(run.ready, 60)
     order = Order(
         episode=1, seed=7, steps=steps, increments=1, temperature_milli=1000, share="candidate", ecmp=True,
-        margin_milli=10, checkpoint=checkpoint.hash, traffic=uniform(topology, 1), start=inverse_capacity(topology),
+        margin_milli=1000, checkpoint=checkpoint.hash, traffic=uniform(topology, 1), start=inverse_capacity(topology),
     )  # fmt: skip
     began = run.now
     run.run_episode(order)
@@ -45,9 +47,10 @@ def test_the_calculation_agrees_with_what_agents_send() -> None:
     assert expected.wire_bytes == expected.bytes + 42 * expected.frames
 
 
-def test_the_time_that_propagation_takes_agrees_with_the_virtual_clock() -> None:
-    # The difference of two lengths: what an episode takes besides its steps drops out.
-    (run, short), (_, long) = virtual("gbn", STEPS, distant=True), virtual("gbn", 2 * STEPS, distant=True)
+@pytest.mark.parametrize("name", ["nsfnet", "gbn", "geant2"])
+def test_the_time_that_propagation_takes_agrees_with_the_virtual_clock(name: str) -> None:
+    # The difference of two lengths: what an episode takes besides its steps drops out, and nothing is committed.
+    (run, short), (_, long) = virtual(name, STEPS, distant=True), virtual(name, 2 * STEPS, distant=True)
     delay = delays(run.topology)
     expected = propagation(run.topology, delay, 2 * STEPS, 2) - propagation(run.topology, delay, STEPS, 2)
     assert long - short == pytest.approx(expected, rel=0.02)
@@ -84,3 +87,14 @@ def test_the_command_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_agents_and_interfaces_must_agree_within_one_percent() -> None:
+    numbers = dict.fromkeys(Row.__struct_fields__, 0.0)
+    row = Row(**{**numbers, "topology": "gbn", "engine": "mininet", "frames_per_link": 400.0, "bytes_per_link": 2e4})
+    counted = msgspec.structs.replace(row, kernel_frames_per_link=403.9, kernel_bytes_per_link=19_801.0)
+    assert disagreement(counted) == []
+    (words,) = disagreement(msgspec.structs.replace(counted, kernel_frames_per_link=405.0))
+    assert "gbn mininet: agents count 400 frames per link, interfaces 405" in words
+    nothing = msgspec.structs.replace(row, kernel_frames_per_link=None, kernel_bytes_per_link=None)
+    assert disagreement(nothing) == []
