@@ -55,12 +55,16 @@ class Neighbour:
 
     def receive(self, data: bytes, now: float) -> tuple[Frame | None, bool]:
         """Take a datagram; return the frame to act on, if any, and whether a session has just begun."""
-        begun = self.session.begun
+        session = self.session
+        begun = session.begun
         try:
-            frame, answer = self.session.open(data)
+            frame, answer = session.open(data)
         except MalformedFrame:
             return None, False
-        began = self.session.begun != begun
+        if frame is not None and session.begun == begun:
+            self._heard_at = now
+            return (None if isinstance(frame, Hello) else frame), False
+        began = session.begun != begun
         if began:
             self._speak_at = now + self._hello_s
             self.trip_s = now - self._asked_at

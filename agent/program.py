@@ -8,12 +8,16 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
+import numpy as np
 import uvloop
+from numpy.typing import NDArray
 
 from agent.config import AgentConfig, check_against, load_key
 from agent.control import Cancel, LinkCounters, Progress, Result, Start, Status
@@ -34,6 +38,9 @@ from routing.topology import Topology
 logger = logging.getLogger(__name__)
 
 OVERHEAD_FILE = "overhead.json"
+LOOK_S = 1.0  # how often OSPF is asked without any news
+SETTLE_S = 0.01  # between news and the question
+WINDOW_S = 5.0  # of a measurement after a commit
 
 
 @dataclass(frozen=True)
@@ -71,14 +78,13 @@ class AgentProgram:
         self._folder = folder
         self._router = check_against(config, topology)
         self._ospf = self._make_ospf()
-        self._loop = asyncio.get_running_loop()
         self._protocol = AgentProtocol(
             topology=topology,
             network=shared.network,
             router=self._router,
             key=load_key(config.key_file),
             boot_nonce=os.urandom(16),
-            now=self._loop.time(),
+            now=monotonic(),
             timing=config.timing(),
         )
         door = open_door(config.broker, config.credentials, insecure=config.insecure_broker)
@@ -88,6 +94,12 @@ class AgentProgram:
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._costs: asyncio.Queue[SetCosts] = asyncio.Queue()
         self._status: Status | None = None
+        self._weights: NDArray[np.int64] | None = None  # what OSPF shows
+        self._problem = "OSPF has not been asked yet"
+        self._changed = asyncio.Event()
+        self._watch_s = self._watch_until = 0.0
+        self._carried: list[float] = []
+        self._window = 0
         self._idle = asyncio.Event()
 
     def _make_ospf(self) -> Ospf:
@@ -106,6 +118,7 @@ class AgentProgram:
         await self._udp.open(
             {nodes.index(neighbor.router): neighbor for neighbor in self._config.neighbors}, self._config.port
         )
+        self._ospf.watch(self._changed.set, self._lose_interface)
         self._tell_status()
         logger.info("[%s] started, %d neighbours", self._config.router, len(self._config.neighbors))
         try:
@@ -113,6 +126,8 @@ class AgentProgram:
                 group.create_task(self._link.run(), name="mqtt")
                 group.create_task(self._listen(), name="orders")
                 group.create_task(self._write_costs(), name="costs")
+                group.create_task(self._watch_ospf(), name="ospf")
+                group.create_task(self._measure(), name="counters")
         finally:
             self._udp.close()
             await self._ospf.close()
@@ -124,12 +139,12 @@ class AgentProgram:
             if isinstance(message, Start):
                 await self._start(message)
             elif isinstance(message, Cancel) and message.episode == self._protocol.running:
-                self._protocol.abort(message.reason, self._loop.time())
+                self._protocol.abort(message.reason, monotonic())
                 self._after_call()
 
     async def _start(self, message: Start) -> None:
         if self._protocol.running:
-            self._protocol.abort(f"episode {message.episode} supersedes it", self._loop.time())
+            self._protocol.abort(f"episode {message.episode} supersedes it", monotonic())
             self._after_call()
         while self._protocol.running:  # it sets or restores costs; a new episode begins with what is live then
             self._idle.clear()
@@ -140,27 +155,77 @@ class AgentProgram:
             live = await self._ospf.live()
         except (Refused, OspfProblem) as error:
             logger.warning("[%s ep=%d] refused: %s", self._config.router, message.episode, error)
-            reason = f"{self._config.router}: {error}"
-            self._link.publish(
-                Result(router=self._config.router, episode=message.episode, status="aborted", reason=reason[:1000])
-            )
+            self._protocol.refuse_episode(message.episode, str(error), self._loop.time())
+            self._after_call()
             return
+        self._watch_until = 0.0
+        self._watch_s = order.watch_s
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._protocol.start_episode(order, live, self._loop.time())
         self._after_call()
 
     async def _write_costs(self) -> None:
-        """Carry out what the protocol wants OSPF to do, one after the other."""
+        """Carry out what the protocol wants OSPF to do, one after the other; what is to be undone is not waited for."""
+        event = await self._costs.get()
         while True:
-            event = await self._costs.get()
-            problem, changed = "", 0
+            work = asyncio.create_task(self._apply(event), name="apply costs")
+            following = asyncio.create_task(self._costs.get(), name="next costs")
             try:
-                changed = await self._ospf.apply(event.costs, event.weights)
+                await asyncio.wait([work, following], return_when=asyncio.FIRST_COMPLETED)
+                if not work.done():
+                    work.cancel()
+                    await asyncio.wait([work])
+                problem, changed = ("interrupted", 0) if work.cancelled() else work.result()
+                self._protocol.costs_set(problem, changed, self._loop.time())
+                self._after_call()
+                event = await following
+            finally:
+                work.cancel()
+                following.cancel()
+
+    async def _apply(self, event: SetCosts) -> tuple[str, int]:
+        """Return (problem or "", costs changed)."""
+        try:
+            return "", await self._ospf.apply(event)
+        except OspfProblem as error:
+            logger.error("[%s ep=%d] %s", self._config.router, event.episode, error)
+            return f"{self._config.router}: {error}", 0
+
+    async def _watch_ospf(self) -> None:
+        """Follow what OSPF shows: at once when the kernel has news, and now and then."""
+        while True:
+            self._changed.clear()
+            try:
+                weights, self._problem = await self._ospf.live(), ""
+                if self._weights is None or np.any(weights != self._weights):
+                    self._weights = weights
+                    self._protocol.ospf_shows(weights, self._loop.time())
+                    self._after_call()
             except OspfProblem as error:
-                problem = f"{self._config.router}: {error}"
-                logger.error("[%s ep=%d] %s", self._config.router, event.episode, problem)
-            self._protocol.costs_set(problem, changed, self._loop.time())
-            self._after_call()
+                self._weights, self._problem = None, str(error)
+            self._tell_status()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._changed.wait()
+                await asyncio.sleep(SETTLE_S)  # one change brings many news
+
+    def _lose_interface(self, interface: str) -> None:
+        for neighbor in self._config.neighbors:
+            if neighbor.interface == interface:
+                router = self._topology.nodes.index(neighbor.router)
+                self._protocol.link_lost(router, self._loop.time())
+                self._after_call()
+
+    async def _measure(self) -> None:
+        """After a commit, tell what the links carry."""
+        while True:
+            before = self._ospf.carried()
+            await asyncio.sleep(WINDOW_S)
+            if self._loop.time() < self._watch_until and before:
+                now = self._ospf.carried()
+                self._carried = [8.0 * (now[link] - before[link]) / WINDOW_S for link in self._protocol.links]
+                self._window += 1
+                self._tell_status()
 
     def _after_call(self) -> None:
         self._udp.flush()
@@ -184,7 +249,10 @@ class AgentProgram:
                 logger.info("[%s ep=%d] %s %s", name, event.episode, event.status, event.reason)
                 self._log_usage(event.episode)
                 self._idle.set()
+                if event.status == "committed":
+                    self._watch_until = self._loop.time() + self._watch_s
                 self._link.publish(self._result(event))
+                self._changed.set()
             elif isinstance(event, NeighborSilent):
                 logger.warning("[%s] %s is silent for %.1f s", name, event.router, event.for_s)
                 self._tell_status()
@@ -213,6 +281,10 @@ class AgentProgram:
             episode=self._protocol.running,
             topology=self._topology.digest().hex(),
             checkpoint=self._checkpoint.hash,
+            weights=b"" if self._weights is None else self._weights.astype("<u2").tobytes(),
+            problem=self._problem[:1000],
+            carried=self._carried,
+            window=self._window,
         )
         if status != self._status:
             self._status = status
@@ -238,7 +310,9 @@ class AgentProgram:
             counters=self._protocol.counters_since(self._before),
             links=[list(step.links) for step in event.trace] if root else [],
             mlu=[step.mlu for step in event.trace] if root else [],
-            best_weights=event.best_weights.astype("<u2").tobytes() if root else b"",
+            best_weights=event.best_weights.astype("<u2").tobytes() if root or event.began else b"",
+            live_weights=event.live_weights.astype("<u2").tobytes() if event.began else b"",
+            began=event.began,
         )
 
     def _write_overhead(self) -> None:

@@ -27,6 +27,7 @@ class Rounds:
         self._sent: dict[int, Sequence[bytes]] = {}  # the last two rounds
         self._now: list[bytes | None] = [None] * neighbours
         self._next: list[bytes | None] = [None] * neighbours
+        self._missing = 0  # of this round
 
     def enter(self, payloads: Sequence[bytes]) -> int:
         """Begin the next round with one payload for each neighbour; return its number."""
@@ -36,6 +37,7 @@ class Rounds:
         self._sent[self.number] = payloads
         self._sent.pop(self.number - 2, None)
         self._now, self._next = self._next, [None] * self._neighbours
+        self._missing = self._now.count(None)
         self.waiting = True
         return self.number
 
@@ -43,12 +45,13 @@ class Rounds:
         """Take a neighbour's payload; old, repeated and impossible ones are ignored."""
         if number == self.number and self.waiting and self._now[neighbour] is None:
             self._now[neighbour] = payload
+            self._missing -= 1
         elif number == self.number + 1 and self._next[neighbour] is None:
             self._next[neighbour] = payload
 
     def complete(self) -> list[bytes] | None:
         """Return the neighbours' payloads and leave the round, once all are here; else None."""
-        if not self.waiting or any(payload is None for payload in self._now):
+        if self._missing or not self.waiting:
             return None
         self.waiting = False
         return [payload for payload in self._now if payload is not None]

@@ -22,9 +22,9 @@ old. The tag is 64 bits of keyed BLAKE2s over counter and body and is checked be
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Callable
 from hashlib import blake2s
+from hmac import compare_digest
+from typing import Any
 
 from agent.messages import MAX_DATAGRAM, NONCE_BYTES, Frame, Init, MalformedFrame, decode, encode
 
@@ -33,6 +33,7 @@ COUNTER_BYTES = 4
 OVERHEAD = TAG_BYTES + COUNTER_BYTES
 WINDOW = 256  # frames that may arrive late; a reordering of 64 is what the protocol is tested with
 _LAST_COUNTER = 2**32 - 1
+_WINDOW_MASK = (1 << WINDOW) - 1
 
 
 def _derive(key: bytes, label: bytes, *parts: bytes) -> bytes:
@@ -43,50 +44,43 @@ def _derive(key: bytes, label: bytes, *parts: bytes) -> bytes:
     return hashed.digest()
 
 
-def _tagger(key: bytes) -> Callable[[bytes], bytes]:
-    """Return the tag function of a key, with the key's block already hashed."""
-    keyed = blake2s(key=key, digest_size=TAG_BYTES, person=b"lockfram")
+def _keyed(key: bytes) -> Any:
+    """Return the hash object of a key's tags with the key's block already hashed: copied for each tag."""
+    return blake2s(key=key, digest_size=TAG_BYTES, person=b"lockfram")
 
-    def tag(data: bytes) -> bytes:
-        running = keyed.copy()
-        running.update(data)
-        return running.digest()
 
-    return tag
+def _tag(keyed: Any, data: bytes) -> bytes:
+    running = keyed.copy()
+    running.update(data)
+    digest: bytes = running.digest()
+    return digest
 
 
 class _Direction:
-    """One direction of a session: its tag function and its counter or window."""
+    """One direction of a session: its tag key and its counter or window."""
+
+    __slots__ = ("counter", "keyed", "seen")
 
     def __init__(self, key: bytes) -> None:
-        self.tag = _tagger(key)
+        self.keyed = _keyed(key)
         self.counter = 0
-        self._seen = 0  # bit i: counter - i was received
-
-    def seal(self, body: bytes) -> bytes:
-        self.counter += 1
-        if self.counter > _LAST_COUNTER:
-            raise OverflowError("the session's counter is used up")
-        data = self.counter.to_bytes(COUNTER_BYTES, "big") + body
-        return data + self.tag(data)
-
-    def opens(self, data: bytes) -> bool:
-        return hmac.compare_digest(self.tag(data[:-TAG_BYTES]), data[-TAG_BYTES:])
+        self.seen = 0  # bit i: counter - i was received
 
     def accept(self, counter: int) -> None:
         """Note a counter, or raise `MalformedFrame` if it was seen or is older than the window."""
-        if counter > self.counter:
-            self._seen = (
-                ((self._seen << (counter - self.counter)) | 1) & ((1 << WINDOW) - 1)
-                if counter - self.counter < WINDOW
-                else 1
-            )
+        ahead = counter - self.counter
+        if ahead > 0:
+            self.seen = ((self.seen << ahead) | 1) & _WINDOW_MASK if ahead < WINDOW else 1
             self.counter = counter
             return
-        age = self.counter - counter
-        if age >= WINDOW or self._seen >> age & 1:
+        if ahead <= -WINDOW or self.seen >> -ahead & 1:
             raise MalformedFrame("replayed or too old")
-        self._seen |= 1 << age
+        self.seen |= 1 << -ahead
+
+    def lost(self) -> bool:
+        """Whether of the frames up to the newest one, as far as the window remembers, some have not come."""
+        known = min(self.counter, WINDOW)
+        return self.seen != (1 << known) - 1
 
 
 class Session:
@@ -108,8 +102,8 @@ class Session:
         self._context = context
         self._outward = local.to_bytes(4, "big") + remote.to_bytes(4, "big")
         self._inward = remote.to_bytes(4, "big") + local.to_bytes(4, "big")
-        self._init_out = _tagger(_derive(key, b"lockinit", context, self._outward))
-        self._init_in = _tagger(_derive(key, b"lockinit", context, self._inward))
+        self._init_out = _keyed(_derive(key, b"lockinit", context, self._outward))
+        self._init_in = _keyed(_derive(key, b"lockinit", context, self._inward))
         self._offers = 0
         self._offer = self._fresh()
         self._mine = b""
@@ -132,9 +126,14 @@ class Session:
 
     def seal(self, frame: Frame) -> bytes:
         """Return the datagram of a frame; needs an established session."""
-        if self._out is None:
+        out = self._out
+        if out is None:
             raise ValueError("no session with the neighbour")
-        return self._out.seal(encode(frame))
+        if out.counter >= _LAST_COUNTER:
+            raise OverflowError("the session's counter is used up")
+        out.counter += 1
+        data = out.counter.to_bytes(COUNTER_BYTES, "big") + encode(frame)
+        return data + _tag(out.keyed, data)
 
     def init(self) -> bytes:
         """Return the datagram that asks for a session."""
@@ -154,7 +153,7 @@ class Session:
             raise
 
     def _receive_frame(self, counter: int, data: bytes) -> Frame:
-        if self._in is None or not self._in.opens(data):
+        if self._in is None or not compare_digest(_tag(self._in.keyed, data[:-TAG_BYTES]), data[-TAG_BYTES:]):
             self._adopt_candidate(data)
         assert self._in is not None
         self._in.accept(counter)
@@ -167,13 +166,13 @@ class Session:
         """Establish the session that was offered if `data` opens under it: only the peer's last Init was lost."""
         if self._candidate:
             inward = _Direction(self._session_key(self._offer, self._candidate, inward=True))
-            if inward.opens(data):
+            if compare_digest(_tag(inward.keyed, data[:-TAG_BYTES]), data[-TAG_BYTES:]):
                 self._establish(self._candidate)
                 return
         raise MalformedFrame("wrong tag" if self.established else "no session")
 
     def _receive_init(self, data: bytes) -> bytes | None:
-        if not hmac.compare_digest(self._init_in(data[:-TAG_BYTES]), data[-TAG_BYTES:]):
+        if not compare_digest(_tag(self._init_in, data[:-TAG_BYTES]), data[-TAG_BYTES:]):
             raise MalformedFrame("wrong tag")
         frame = decode(data[COUNTER_BYTES:-TAG_BYTES])
         if not isinstance(frame, Init):
@@ -203,7 +202,7 @@ class Session:
 
     def _sealed_init(self, frame: Init) -> bytes:
         data = bytes(COUNTER_BYTES) + encode(frame)
-        return data + self._init_out(data)
+        return data + _tag(self._init_out, data)
 
     def _fresh(self) -> bytes:
         self._offers += 1

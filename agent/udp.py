@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import select
 import socket
 from collections.abc import Callable
-from functools import partial
+from time import monotonic
 
 from agent.config import Neighbor
+from agent.messages import MAX_DATAGRAM
 from agent.protocol import AgentProtocol
 from routing.errors import InputError
 
@@ -26,6 +28,7 @@ _IPV6_MINHOPCOUNT = 73  # linux/in6.h
 _CS6 = 0xC0  # network control, RFC 4594: goes before data traffic
 _PRIORITY = 6  # the same for the local queue; more would need CAP_NET_ADMIN
 _BUFFER = 1 << 20
+_LARGEST = MAX_DATAGRAM + 1  # one more tells that it was larger
 
 
 def open_socket(neighbor: Neighbor, port: int) -> socket.socket:
@@ -61,50 +64,50 @@ def open_socket(neighbor: Neighbor, port: int) -> socket.socket:
     return sock
 
 
-class _Socket(asyncio.DatagramProtocol):
-    """Hands datagrams over, with the neighbour that they are from."""
-
-    def __init__(self, router: int, receive: Callable[[bytes, int], None]) -> None:
-        self._router = router
-        self._receive = receive
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        self._receive(data, self._router)
-
-    def error_received(self, exc: Exception) -> None:
-        logger.debug("neighbour %d: %s", self._router, exc)  # its agent is not there (ICMP), hellos will tell
-
-
 class UdpAdapter:
-    """Drives a protocol over sockets; calls `on_change` after whatever may have produced events."""
+    """Drives a protocol over sockets; calls `on_change` after whatever may have produced events.
+
+    The event loop watches one descriptor, which tells that sockets have something; then each is read once. Transports
+    would ask the kernel twice for each datagram, copy it once more, and cost as much as the protocol itself. (The loop
+    cannot watch the sockets: libuv stops to at the first ICMP error.)
+    """
 
     def __init__(self, protocol: AgentProtocol, on_change: Callable[[], None]) -> None:
         self._protocol = protocol
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
-        self._transports: dict[int, asyncio.DatagramTransport] = {}
+        self._sockets: dict[int, socket.socket] = {}
+        self._readable: dict[int, tuple[socket.socket, int]] = {}  # by descriptor
+        self._poll = select.epoll()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
 
     async def open(self, neighbors: dict[int, Neighbor], port: int) -> None:
         """Open a socket to each neighbour router and begin."""
         for router, neighbor in neighbors.items():
-            sock = open_socket(neighbor, port)
-            transport, _ = await self._loop.create_datagram_endpoint(partial(_Socket, router, self._receive), sock=sock)
-            self._transports[router] = transport
+            self._sockets[router] = sock = open_socket(neighbor, port)
+            self._readable[sock.fileno()] = sock, router
+            self._poll.register(sock, select.EPOLLIN)
+        self._loop.add_reader(self._poll.fileno(), self._receive)
         self.flush()
 
     def close(self) -> None:
         """Close sockets and timer."""
         if self._timer is not None:
             self._timer.cancel()
-        for transport in self._transports.values():
-            transport.close()
+        if not self._poll.closed:
+            self._loop.remove_reader(self._poll.fileno())
+            self._poll.close()
+        for sock in self._sockets.values():
+            sock.close()
 
     def flush(self) -> None:
         """Send what the protocol has to send and set its timer: call after every call of the protocol."""
         for router, data in self._protocol.datagrams_to_send():
-            self._transports[router].sendto(data)
+            try:
+                self._sockets[router].send(data)
+            except OSError as error:  # a full buffer, or nobody there (ICMP): as good as lost on the way
+                logger.debug("neighbour %d: %s", router, error)
         due = self._protocol.get_timer()
         # An early timer costs one look; re-arming at every datagram would cost more.
         if self._timer is None or due < self._timer_at:
@@ -113,14 +116,22 @@ class UdpAdapter:
             self._timer_at = due
             self._timer = self._loop.call_at(due, self._fire)
 
-    def _receive(self, data: bytes, router: int) -> None:
-        self._protocol.receive_datagram(data, router, self._loop.time())
+    def _receive(self) -> None:
+        now = monotonic()
+        for descriptor, _ in self._poll.poll(0):
+            sock, router = self._readable[descriptor]
+            try:
+                data = sock.recv(_LARGEST)
+            except OSError as error:
+                logger.debug("neighbour %d: %s", router, error)  # its agent is not there (ICMP), hellos will tell
+                continue
+            self._protocol.receive_datagram(data, router, now)
         self.flush()
         self._on_change()
 
     def _fire(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = monotonic()
         if self._protocol.get_timer() <= now:
             self._protocol.handle_timer(now)
         self.flush()
