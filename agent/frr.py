@@ -18,6 +18,7 @@ from typing import Any
 
 _END_OF_REPLY = b"\0\0\0"
 _MAX_AGE = 3600  # seconds; an LSA of this age is being withdrawn (RFC 2328, B)
+_MAX_METRIC = 65535  # 16 bits (RFC 2328, A.4.2)
 _POINT_TO_POINT = "another Router (point-to-point)"
 
 
@@ -113,7 +114,10 @@ class FrrRouter:
                         continue
                     for link in lsa.get("routerLinks", {}).values():
                         if link["linkType"] == _POINT_TO_POINT:
-                            metrics[lsa["advertisingRouter"], link["neighborRouterId"]] = int(link["tos0Metric"])
+                            metric = int(link["tos0Metric"])
+                            if not 0 <= metric <= _MAX_METRIC:
+                                raise ValueError(f"metric {metric}")
+                            metrics[lsa["advertisingRouter"], link["neighborRouterId"]] = metric
         return metrics
 
     async def run(self, commands: Sequence[str]) -> list[str]:
@@ -167,7 +171,7 @@ class FrrRouter:
         (text,) = await self.run([command])
         try:
             answer = json.loads(text)
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             raise FrrError(f"{self.vty}: {command!r} gave no JSON: {text[:80]!r}") from err
         if not isinstance(answer, dict):
             raise FrrError(f"{self.vty}: {command!r} gave {type(answer).__name__}, expected an object")
@@ -210,5 +214,5 @@ def _expected(what: str) -> Iterator[None]:
     """Turn a missing or misshapen part of the daemon's JSON into an FrrError."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, ValueError) as err:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as err:
         raise FrrError(f"ospfd's answer lacks {what} as expected: {err!r}") from err
