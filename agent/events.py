@@ -77,8 +77,8 @@ class EpisodeEnded:
     episode_s: float
     commit_s: float
     best_weights: NDArray[np.int64] = field(compare=False)
-    live_weights: NDArray[np.int64] = field(compare=False)
     trace: tuple[StepDone, ...] = ()
+    live_weights: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64), compare=False)
     began: bool = False
 
 

@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -20,7 +19,7 @@ import uvloop
 from numpy.typing import NDArray
 
 from agent.config import AgentConfig, check_against, load_key
-from agent.control import Cancel, LinkCounters, Progress, Result, Start, Status
+from agent.control import Cancel, LinkCounters, Progress, Start, Status
 from agent.credentials import open_door
 from agent.events import EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
 from agent.mqtt import AgentLink
@@ -28,7 +27,9 @@ from agent.order import Order, Refused
 from agent.ospf import FrrOspf, ModelOspf, Ospf, OspfProblem
 from agent.overhead import Overhead
 from agent.protocol import AgentProtocol
+from agent.report import result_of
 from agent.udp import UdpAdapter
+from agent.watch import CostWriter, OspfWatch
 from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.mpnn import Network
 from routing.formats import load_topology
@@ -38,9 +39,6 @@ from routing.topology import Topology
 logger = logging.getLogger(__name__)
 
 OVERHEAD_FILE = "overhead.json"
-LOOK_S = 1.0  # how often OSPF is asked without any news
-SETTLE_S = 0.01  # between news and the question
-WINDOW_S = 5.0  # of a measurement after a commit
 
 
 @dataclass(frozen=True)
@@ -92,14 +90,10 @@ class AgentProgram:
         self._udp = UdpAdapter(self._protocol, self._act)
         self._before: dict[int, Overhead] = {}
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
-        self._costs: asyncio.Queue[SetCosts] = asyncio.Queue()
+        self._costs = CostWriter(self._ospf, self._costs_set)
+        self._watch = OspfWatch(self._ospf, self._ospf_shows, self._lose_interface)
+        self._watch_s = 0.0
         self._status: Status | None = None
-        self._weights: NDArray[np.int64] | None = None  # what OSPF shows
-        self._problem = "OSPF has not been asked yet"
-        self._changed = asyncio.Event()
-        self._watch_s = self._watch_until = 0.0
-        self._carried: list[float] = []
-        self._window = 0
         self._idle = asyncio.Event()
 
     def _make_ospf(self) -> Ospf:
@@ -118,16 +112,15 @@ class AgentProgram:
         await self._udp.open(
             {nodes.index(neighbor.router): neighbor for neighbor in self._config.neighbors}, self._config.port
         )
-        self._ospf.watch(self._changed.set, self._lose_interface)
         self._tell_status()
         logger.info("[%s] started, %d neighbours", self._config.router, len(self._config.neighbors))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._link.run(), name="mqtt")
                 group.create_task(self._listen(), name="orders")
-                group.create_task(self._write_costs(), name="costs")
-                group.create_task(self._watch_ospf(), name="ospf")
-                group.create_task(self._measure(), name="counters")
+                group.create_task(self._costs.run(), name="costs")
+                group.create_task(self._watch.look(), name="ospf")
+                group.create_task(self._watch.measure(), name="counters")
         finally:
             self._udp.close()
             await self._ospf.close()
@@ -155,77 +148,31 @@ class AgentProgram:
             live = await self._ospf.live()
         except (Refused, OspfProblem) as error:
             logger.warning("[%s ep=%d] refused: %s", self._config.router, message.episode, error)
-            self._protocol.refuse_episode(message.episode, str(error), self._loop.time())
+            self._protocol.refuse_episode(message.episode, str(error), monotonic())
             self._after_call()
             return
-        self._watch_until = 0.0
+        self._watch.end_measuring()
         self._watch_s = order.watch_s
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
-        self._protocol.start_episode(order, live, self._loop.time())
+        self._protocol.start_episode(order, live, monotonic())
         self._after_call()
 
-    async def _write_costs(self) -> None:
-        """Carry out what the protocol wants OSPF to do, one after the other; what is to be undone is not waited for."""
-        event = await self._costs.get()
-        while True:
-            work = asyncio.create_task(self._apply(event), name="apply costs")
-            following = asyncio.create_task(self._costs.get(), name="next costs")
-            try:
-                await asyncio.wait([work, following], return_when=asyncio.FIRST_COMPLETED)
-                if not work.done():
-                    work.cancel()
-                    await asyncio.wait([work])
-                problem, changed = ("interrupted", 0) if work.cancelled() else work.result()
-                self._protocol.costs_set(problem, changed, self._loop.time())
-                self._after_call()
-                event = await following
-            finally:
-                work.cancel()
-                following.cancel()
+    def _costs_set(self, problem: str, changed: int) -> None:
+        self._protocol.costs_set(f"{self._config.router}: {problem}" if problem else "", changed, monotonic())
+        self._after_call()
 
-    async def _apply(self, event: SetCosts) -> tuple[str, int]:
-        """Return (problem or "", costs changed)."""
-        try:
-            return "", await self._ospf.apply(event)
-        except OspfProblem as error:
-            logger.error("[%s ep=%d] %s", self._config.router, event.episode, error)
-            return f"{self._config.router}: {error}", 0
-
-    async def _watch_ospf(self) -> None:
-        """Follow what OSPF shows: at once when the kernel has news, and now and then."""
-        while True:
-            self._changed.clear()
-            try:
-                weights, self._problem = await self._ospf.live(), ""
-                if self._weights is None or np.any(weights != self._weights):
-                    self._weights = weights
-                    self._protocol.ospf_shows(weights, self._loop.time())
-                    self._after_call()
-            except OspfProblem as error:
-                self._weights, self._problem = None, str(error)
-            self._tell_status()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await self._changed.wait()
-                await asyncio.sleep(SETTLE_S)  # one change brings many news
+    def _ospf_shows(self, weights: NDArray[np.int64] | None) -> None:
+        if weights is not None:
+            self._protocol.ospf_shows(weights, monotonic())
+            self._after_call()
+        self._tell_status()
 
     def _lose_interface(self, interface: str) -> None:
         for neighbor in self._config.neighbors:
             if neighbor.interface == interface:
                 router = self._topology.nodes.index(neighbor.router)
-                self._protocol.link_lost(router, self._loop.time())
+                self._protocol.link_lost(router, monotonic())
                 self._after_call()
-
-    async def _measure(self) -> None:
-        """After a commit, tell what the links carry."""
-        while True:
-            before = self._ospf.carried()
-            await asyncio.sleep(WINDOW_S)
-            if self._loop.time() < self._watch_until and before:
-                now = self._ospf.carried()
-                self._carried = [8.0 * (now[link] - before[link]) / WINDOW_S for link in self._protocol.links]
-                self._window += 1
-                self._tell_status()
 
     def _after_call(self) -> None:
         self._udp.flush()
@@ -244,15 +191,17 @@ class AgentProgram:
                         Progress(episode=event.episode, step=event.step, links=list(event.links), mlu=event.mlu)
                     )
             elif isinstance(event, SetCosts):
-                self._costs.put_nowait(event)
+                self._costs.put(event)
             elif isinstance(event, EpisodeEnded):
                 logger.info("[%s ep=%d] %s %s", name, event.episode, event.status, event.reason)
                 self._log_usage(event.episode)
                 self._idle.set()
                 if event.status == "committed":
-                    self._watch_until = self._loop.time() + self._watch_s
-                self._link.publish(self._result(event))
-                self._changed.set()
+                    self._watch.measure_for(self._watch_s)
+                counters = self._protocol.counters_since(self._before)
+                root, verified = self._protocol.is_root, bool(self._config.ospf)
+                self._link.publish(result_of(event, name, counters, root=root, verified=verified))
+                self._watch.look_now()
             elif isinstance(event, NeighborSilent):
                 logger.warning("[%s] %s is silent for %.1f s", name, event.router, event.for_s)
                 self._tell_status()
@@ -281,39 +230,14 @@ class AgentProgram:
             episode=self._protocol.running,
             topology=self._topology.digest().hex(),
             checkpoint=self._checkpoint.hash,
-            weights=b"" if self._weights is None else self._weights.astype("<u2").tobytes(),
-            problem=self._problem[:1000],
-            carried=self._carried,
-            window=self._window,
+            weights=b"" if self._watch.weights is None else self._watch.weights.astype("<u2").tobytes(),
+            problem=self._watch.problem[:1000],
+            carried=self._watch.carried,
+            window=self._watch.window,
         )
         if status != self._status:
             self._status = status
             self._link.set_status(status)
-
-    def _result(self, event: EpisodeEnded) -> Result:
-        root = self._protocol.is_root
-        return Result(
-            router=self._config.router,
-            episode=event.episode,
-            status=event.status,
-            reason=event.reason[:1000],
-            digest=event.digest.hex(),
-            steps=event.steps,
-            best_step=event.best_step,
-            mlu_start=event.mlu_start,
-            mlu_live=event.mlu_live,
-            mlu_best=event.mlu_best,
-            costs_changed=event.costs_changed,
-            lsdb_verified=event.status == "committed" and bool(self._config.ospf),
-            episode_s=event.episode_s,
-            commit_s=event.commit_s,
-            counters=self._protocol.counters_since(self._before),
-            links=[list(step.links) for step in event.trace] if root else [],
-            mlu=[step.mlu for step in event.trace] if root else [],
-            best_weights=event.best_weights.astype("<u2").tobytes() if root or event.began else b"",
-            live_weights=event.live_weights.astype("<u2").tobytes() if event.began else b"",
-            began=event.began,
-        )
 
     def _write_overhead(self) -> None:
         """Leave the totals since the start, to be compared with the kernel's counters."""

@@ -33,7 +33,7 @@ from experiments.faults_lies import Liar
 from experiments.faults_truth import Truth
 from experiments.virtual_broker import VirtualBroker, VirtualClient
 from experiments.virtual_links import VirtualSocket, Wires
-from experiments.virtual_ospf import Area, VirtualFrr
+from experiments.virtual_ospf import Area, VirtualFrr, VirtualKernel
 from experiments.virtual_time import VirtualLoop, World
 
 Substitution = tuple[object, str, object]
@@ -121,6 +121,8 @@ class Floor:
             (agent.mqtt, "make_client", self._client),
             (coordinator.mqtt, "make_client", self._client),
             (agent.ospf, "FrrRouter", self._daemon),
+            *((module, "monotonic", lambda: self.world.now) for module in (agent.program, agent.udp)),
+            (agent.ospf, "Kernel", lambda: VirtualKernel(self.area, self.current().number)),
         ]
 
     def _socket(self, neighbor: Neighbor, _port: int) -> VirtualSocket:

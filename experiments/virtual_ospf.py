@@ -49,6 +49,7 @@ class Area:
         self.costs = costs.copy()
         self.up = np.ones(topology.num_links, dtype=bool)
         self.observers: list[Callable[[int, int, int, int], None]] = []
+        self.routed: list[Callable[[int], None]] = []  # told the router whose database has changed
         self.topology = topology
         self.alive = [True] * topology.num_nodes
         self.generation = [0] * topology.num_nodes  # of each daemon: it grows with every restart
@@ -144,6 +145,8 @@ class Area:
         def install() -> None:
             if self.alive[node] and lsa.sequence > self._database[node][origin].sequence:
                 self._database[node][origin] = lsa
+                for told in self.routed:
+                    told(node)
 
         self._world.after(delay_s, install)
 
@@ -211,3 +214,40 @@ class VirtualFrr:
         await asyncio.sleep(COMMAND_S)
         if self.cut or not self._area.alive[self._node]:
             raise FrrUnavailable(f"{self.vty}: no such file or directory")
+
+
+class VirtualKernel:
+    """The kernel of a router, as far as the agent asks; stands where `agent.kernel.Kernel` does.
+
+    It has news whenever the router's database changes, and no tables of its own.
+    """
+
+    def __init__(self, area: Area, node: int) -> None:
+        self._area = area
+        self._node = node
+        self._told: Callable[[int], None] | None = None
+
+    def close(self) -> None:
+        """Let go."""
+        if self._told is not None:
+            self._area.routed.remove(self._told)
+            self._told = None
+
+    def watch(self, changed: Callable[[], None], _lost: Callable[[str], None]) -> None:
+        """Call `changed` at every change of the database."""
+        loop = asyncio.get_running_loop()
+
+        def told(node: int) -> None:
+            if node == self._node:
+                loop.call_soon(changed)
+
+        self._told = told
+        self._area.routed.append(told)
+
+    def host_routes(self) -> dict[str, frozenset[str]] | None:
+        """Return no routes."""
+        return {}
+
+    def sent_octets(self) -> dict[str, int]:
+        """Return no counters."""
+        return {}

@@ -1,0 +1,154 @@
+"""Kernel adapter: what the router forwards by, what its interfaces carry, and when links or routes change. rtnetlink.
+
+The kernel tells a change when it happens, which is sooner than any daemon would be asked again. Layouts:
+linux/netlink.h, linux/rtnetlink.h, linux/if_link.h.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETROUTE = 16, 17, 26
+_NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x01, 0x300, 0x10
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_GROUPS = 0x1 | 0x40  # RTMGRP_LINK, RTMGRP_IPV4_ROUTE
+_RTA_DST, _RTA_OIF, _RTA_MULTIPATH, _RTA_TABLE = 1, 4, 9, 15
+_RT_TABLE_MAIN, _RTN_UNICAST = 254, 1
+_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
+_ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+_ATTRIBUTE = struct.Struct("=HH")
+_NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: len, flags, hops, ifindex
+_MAX_MESSAGE = 1 << 18
+_COUNTERS = Path("/proc/self/net/dev")
+
+
+class Kernel:
+    """The kernel of this process's network namespace. Raises OSError if there is no rtnetlink."""
+
+    def __init__(self) -> None:
+        self._questions = _netlink(0)
+        self._news: socket.socket | None = None
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._questions.close()
+        if self._news is not None:
+            asyncio.get_running_loop().remove_reader(self._news.fileno())
+            self._news.close()
+
+    def watch(self, changed: Callable[[], None], lost: Callable[[str], None]) -> None:
+        """Call `changed` when links or routes have changed, `lost` with the name of an interface that went down."""
+        news = self._news = _netlink(_GROUPS)
+        news.setblocking(False)
+
+        def read() -> None:
+            try:
+                data = news.recv(_MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:  # more news than the socket holds: some of it is lost
+                data = b""
+            for name in _lost(data):
+                lost(name)
+            changed()
+
+        asyncio.get_running_loop().add_reader(news.fileno(), read)
+
+    def host_routes(self) -> dict[str, frozenset[str]] | None:
+        """Return the unicast /32 routes of the main table: address -> interfaces of all next hops.
+
+        None if they changed meanwhile. Raises OSError.
+        """
+        names = dict(socket.if_nameindex())
+        routes: dict[str, frozenset[str]] = {}
+        for body in self._dump(_RTM_GETROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+            if body is None:
+                return None
+            _, dst_len, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(body)
+            attributes = dict(_attributes(body, _ROUTE.size))
+            if _RTA_TABLE in attributes:
+                (table,) = struct.unpack("=I", attributes[_RTA_TABLE])
+            if (dst_len, kind, table) != (32, _RTN_UNICAST, _RT_TABLE_MAIN):
+                continue
+            if _RTA_OIF in attributes:
+                indices = list(struct.unpack("=i", attributes[_RTA_OIF]))
+            else:
+                indices = list(_next_hops(attributes.get(_RTA_MULTIPATH, b"")))
+            destination = socket.inet_ntoa(attributes[_RTA_DST])
+            routes[destination] = frozenset(names.get(index, f"#{index}") for index in indices)
+        return routes
+
+    def sent_octets(self) -> dict[str, int]:
+        """Return the bytes that left over each interface so far; the ninth number of a line (net/core/net-procfs.c)."""
+        rows = (line.partition(":") for line in _COUNTERS.read_text().splitlines()[2:])
+        return {name.strip(): int(numbers.split()[8]) for name, _, numbers in rows}
+
+    def _dump(self, kind: int, body: bytes) -> Iterator[bytes | None]:
+        """Ask for a table; None instead of an entry: it changed meanwhile."""
+        self._sequence += 1
+        header = _HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | _NLM_F_DUMP, self._sequence, 0)
+        self._questions.send(header + body)
+        while True:
+            for answer, flags, sequence, message in _messages(self._questions.recv(_MAX_MESSAGE)):
+                if sequence != self._sequence:  # the rest of a dump that was given up
+                    continue
+                if answer == _NLMSG_ERROR:
+                    (code,) = struct.unpack_from("=i", message)
+                    raise OSError(-code, "netlink refuses")
+                if flags & _NLM_F_DUMP_INTR:
+                    yield None
+                    return
+                if answer == _NLMSG_DONE:
+                    return
+                yield message
+
+
+def _netlink(groups: int) -> socket.socket:
+    found = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    found.bind((0, groups))
+    found.settimeout(1.0)
+    return found
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Return (type, flags, sequence, body) of each message."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        yield kind, flags, sequence, data[offset + _HEADER.size : offset + length]
+        offset += max(length, _HEADER.size) + 3 & ~3
+
+
+def _lost(data: bytes) -> list[str]:
+    """Return the interfaces that are down or without a carrier, by news of the kernel."""
+    found = []
+    for kind, _, _, body in _messages(data):
+        if kind in (_RTM_NEWLINK, _RTM_DELLINK):
+            _, _, index, flags, _ = _LINK.unpack_from(body)
+            name = next((value for key, value in _attributes(body, _LINK.size) if key == 3), b"")  # IFLA_IFNAME
+            if kind == _RTM_DELLINK or flags & (_IFF_UP | _IFF_RUNNING) != _IFF_UP | _IFF_RUNNING:
+                found.append(name.rstrip(b"\0").decode(errors="replace") or f"#{index}")
+    return found
+
+
+def _attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    while offset + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        yield kind & 0x3FFF, body[offset + _ATTRIBUTE.size : offset + length]
+        offset += max(length, _ATTRIBUTE.size) + 3 & ~3
+
+
+def _next_hops(body: bytes) -> Iterator[int]:
+    offset = 0
+    while offset + _NEXT_HOP.size <= len(body):
+        length, _, _, index = _NEXT_HOP.unpack_from(body, offset)
+        yield index
+        offset += max(length, _NEXT_HOP.size) + 3 & ~3
