@@ -19,7 +19,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from agent.messages import MalformedFrame
+from agent.order import Order
 from policy.sampling import choose, scores
+from policy.schedule import increments_at
 
 _Link = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Integer = Annotated[int, Meta(ge=-(2**62), le=2**62)]
@@ -39,6 +41,11 @@ class Draw:
     seed: int
     step: int
     top: int
+
+    @classmethod
+    def of(cls, order: Order, step: int) -> Draw:
+        """Return the draw of step 0..T-1."""
+        return cls(order.seed, step, increments_at(step, order.steps, order.opening, order.increments))
 
 
 Choice = list[tuple[int, int]]  # (score, link), best first

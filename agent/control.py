@@ -26,6 +26,8 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from policy.schedule import MAX_INCREMENTS
+
 MAX_PAYLOAD = 64 * 1024 * 1024  # a matrix of 2800 nodes; nothing longer is decoded
 
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -35,7 +37,6 @@ Episode = Annotated[int, Meta(ge=1, le=2**31)]
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Ending = Literal["committed", "kept", "aborted"]
 MAX_STEPS = 1_000_000  # of an episode
-MAX_INCREMENTS = 64  # links in one step
 MAX_DEGREE = 4096  # links of one router
 
 _Links = Annotated[list[Count], Meta(max_length=MAX_INCREMENTS)]
@@ -56,6 +57,7 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed : seed of the sampling, shared by all routers
     steps : T, decisions to take
     increments : links whose weight grows in one step
+    opening : that number in the first step, then fewer (`policy.schedule`)
     temperature_milli : temperature of the softmax in thousandths, an integer so that all round it alike
     share : `candidate` (the best links travel over the tree) or `logits` (all of them do, as in the paper)
     ecmp : split equally over all next hops, or use the first only
@@ -75,6 +77,7 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     steps: Annotated[int, Meta(ge=0, le=MAX_STEPS)]
     increments: Annotated[int, Meta(ge=1, le=MAX_INCREMENTS)] = 1
+    opening: Annotated[int, Meta(ge=1, le=MAX_INCREMENTS)] = 1
     temperature_milli: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     share: Literal["candidate", "logits"] = "candidate"
     ecmp: bool = True

@@ -40,6 +40,7 @@ class Order:
     restore: bool = False
     ordered: bool = True
     watch_s: float = 0.0
+    opening: int = 1
 
     @classmethod
     def from_message(cls, start: Start, topology: Topology, checkpoint: str) -> Order:
@@ -68,6 +69,7 @@ class Order:
             seed=start.seed,
             steps=start.steps,
             increments=start.increments,
+            opening=start.opening,
             temperature_milli=start.temperature_milli,
             share=start.share,
             ecmp=start.ecmp,
@@ -107,8 +109,8 @@ class Order:
         return DecisionDigest(
             [epoch.id, bytes.fromhex(self.checkpoint)],
             [
-                self.seed, self.steps, self.increments, self.temperature_milli, int(self.ecmp), self.margin_milli,
-                int(self.restore),
+                self.seed, self.steps, self.increments, self.opening, self.temperature_milli, int(self.ecmp),
+                self.margin_milli, int(self.restore),
             ],
             quantise(traffic, quantum_of(traffic)),
             self.first_weights(epoch, live[part.links]),

@@ -193,7 +193,7 @@ class EpisodeRun:
             return
         self.conclusion.phase = Phase.SHARING
         logits = quantise(self._network.readout(self._hidden, self._features), self.order.temperature_milli / 1000)
-        draw = self._draw = Draw(self.order.seed, self.state.step, self.order.increments)
+        draw = self._draw = Draw.of(self.order, self.state.step)
         own = self._sharing.contribution(logits, self.links, draw)
         self._pass.begin(own, lambda payloads: self._sharing.merge(payloads, draw))
 

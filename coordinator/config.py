@@ -47,6 +47,7 @@ class Config:
     steps : T; None: the topology's usual number
     seed : of the sampling and of random matrices
     increments : links per step
+    opening : links in the first step; None: the checkpoint's
     temperature_milli : in thousandths; None: the checkpoint's
     margin_milli : in thousandths of the live MLU
     silence_s : how long to wait for a sign of a running episode, in seconds
@@ -65,6 +66,7 @@ class Config:
     steps: int | None
     seed: int
     increments: int
+    opening: int | None
     temperature_milli: int | None
     margin_milli: int
     share: Literal["candidate", "logits"]
@@ -142,6 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="PERCENT",
         help="costs change only if the MLU falls by this much [1]",
     )
+    add("--opening", type=_positive, metavar="N", help="links in the first step, then fewer [the checkpoint's]")
     add("--temperature", type=float, metavar="X", help="of the sampling [the checkpoint's]")
     add("--no-ecmp", action="store_true", help="one next hop instead of equal shares")
     add(
@@ -168,8 +171,8 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         raise InputError(f"margin {args.margin}, expected 0..100 percent")
     if args.temperature is not None and not 0.001 <= args.temperature <= 1000:
         raise InputError(f"temperature {args.temperature}, expected 0.001..1000")
-    if args.seed >= 2**63 or args.increments > 64 or (args.steps or 1) > 1_000_000:
-        raise InputError("expected a --seed below 2**63, at most 64 --increments and at most 1000000 --steps")
+    if args.seed >= 2**63 or max(args.increments, args.opening or 1) > 64 or (args.steps or 1) > 1_000_000:
+        raise InputError("expected --seed below 2**63, --increments and --opening up to 64, --steps up to 1000000")
     model = args.traffic[0].partition(":")[0] if args.traffic else ""
     return Config(
         topology=args.topology,
@@ -184,6 +187,7 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         steps=args.steps,
         seed=args.seed,
         increments=args.increments,
+        opening=args.opening,
         temperature_milli=None if args.temperature is None else round(1000 * args.temperature),
         margin_milli=round(10 * args.margin),
         share=args.share,

@@ -32,6 +32,7 @@ class Inputs:
     topology: Topology
     checkpoint: str
     temperature_milli: int
+    opening: int
     steps: int
     start_weights: NDArray[np.int64]
 
@@ -46,6 +47,7 @@ class Inputs:
             steps=self.steps,
             seed=config.seed,
             increments=config.increments,
+            opening=self.opening,
             temperature_milli=self.temperature_milli,
             share=config.share,
             ecmp=config.ecmp,
@@ -62,7 +64,9 @@ def load_inputs(config: Config) -> Inputs:
     checkpoint = load_checkpoint(config.checkpoint)
     temperature = config.temperature_milli or round(1000 * checkpoint.temperature)
     weights = initial_weights(config.initial, topology)
-    return Inputs(config, topology, checkpoint.hash, temperature, config.steps or default_steps(topology), weights)
+    opening = config.opening or checkpoint.opening
+    steps = config.steps or default_steps(topology)
+    return Inputs(config, topology, checkpoint.hash, temperature, opening, steps, weights)
 
 
 def traffic_matrix(spec: str, topology: Topology, seed: int) -> TrafficMatrix:

@@ -23,6 +23,7 @@ def make_request(
     steps: int,
     seed: int,
     increments: int = 1,
+    opening: int = 1,
     temperature_milli: int = 1000,
     share: Literal["candidate", "logits"] = "candidate",
     ecmp: bool = True,
@@ -35,7 +36,7 @@ def make_request(
     topology, traffic : the network (N nodes, L links) and its (N, N) demands
     start_weights : (L,) int64, 1..65535, where the episode starts
     checkpoint : hash of the policy that the agents run, hex
-    steps, seed, increments, temperature_milli, share, ecmp, margin_milli : as in `agent.control.Start`
+    steps, seed, increments, opening, temperature_milli, share, ecmp, margin_milli : as in `agent.control.Start`
 
     Raises
     ------
@@ -46,6 +47,7 @@ def make_request(
         seed=seed,
         steps=steps,
         increments=increments,
+        opening=opening,
         temperature_milli=temperature_milli,
         share=share,
         ecmp=ecmp,

@@ -234,6 +234,7 @@ def manifest(plan: Plan, outcome: Outcome, command: Sequence[str], started: str)
         seed=options.seed,
         episode=outcome.episode,
         steps=plan.steps,
+        opening=plan.checkpoint.opening,
         temperature=plan.checkpoint.temperature,
         margin=MARGIN_MILLI / 1000,
         ecmp=options.ecmp,

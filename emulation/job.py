@@ -196,9 +196,8 @@ def _report(plan: Plan, folder: Path, seen: Seen, started: str, console: RunCons
     root = outcome.root
     rows = assemble.link_rows(plan, seen)
     record = assemble.summary(plan, seen)
-    links = [step[0] for step in root.links[1:]] if root else []
     write_inputs(folder, assemble.inputs(plan, outcome))
-    write_steps(folder, links, root.mlu[1:] if root else [])
+    write_steps(folder, root.links[1:] if root else [], root.mlu[1:] if root else [])
     write_links(folder, rows)
     write_manifest(folder, assemble.manifest(plan, outcome, sys.argv[1:], started))
     write_summary(folder, record)

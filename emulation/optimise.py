@@ -35,6 +35,7 @@ def request(plan: Plan) -> Request:
         checkpoint=plan.checkpoint.hash,
         steps=plan.steps,
         seed=plan.options.seed,
+        opening=plan.checkpoint.opening,
         temperature_milli=round(1000 * plan.checkpoint.temperature),
         share=plan.options.share,
         ecmp=plan.options.ecmp,

@@ -142,6 +142,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     seed: int
     episode: Count
     steps: Count
+    opening: Annotated[int, Meta(ge=1)]
     temperature: Annotated[float, Meta(gt=0.0)]
     margin: Amount
     ecmp: bool
@@ -152,10 +153,10 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
 
 class StepRow(Struct, frozen=True):
-    """One decision: at `step` (1..T) the weight of `link` (index) grew by one, which left the network at `mlu`."""
+    """One decision: at `step` (1..T) the weights of `links` (indices) grew by one, which left the network at `mlu`."""
 
     step: Annotated[int, Meta(ge=1)]
-    link: Count
+    links: Annotated[list[Count], Meta(min_length=1)]
     mlu: Amount
 
 

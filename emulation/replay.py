@@ -32,6 +32,8 @@ def replay(folder: Path) -> int:
         steps=manifest.steps,
         seed=manifest.seed,
         temperature=manifest.temperature,
+        increments=1,
+        opening=manifest.opening,
         ecmp=manifest.ecmp,
     )
     _compare_steps(folder, run, trace)
@@ -72,10 +74,12 @@ def _topology(folder: Path, run: Run) -> Topology:
 
 def _compare_steps(folder: Path, run: Run, trace: EpisodeTrace) -> None:
     for row in run.steps:
-        link, mlu = int(trace.actions[row.step - 1, 0]), float(trace.mlu[row.step])
-        if (row.link, row.mlu) != (link, mlu):
-            expected = f'{{"step":{row.step},"link":{link},"mlu":{mlu!r}}}'
-            raise InputError(f"link {row.link}, MLU {row.mlu!r}; recomputed {expected}", folder / STEPS_FILE, row.step)
+        links, mlu = trace.chosen(row.step - 1), float(trace.mlu[row.step])
+        if (row.links, row.mlu) != (links, mlu):
+            expected = f'{{"step":{row.step},"links":{links},"mlu":{mlu!r}}}'
+            raise InputError(
+                f"links {row.links}, MLU {row.mlu!r}; recomputed {expected}", folder / STEPS_FILE, row.step
+            )
     if len(run.steps) != len(trace.actions) and run.summary.status != "aborted":
         raise InputError(f"{len(run.steps)} steps, expected {len(trace.actions)}", folder / STEPS_FILE)
 
@@ -87,7 +91,8 @@ def _digest(run: Run, topology: Topology, traffic: TrafficMatrix, checkpoint: Ch
         episode=manifest.episode,
         seed=manifest.seed,
         steps=manifest.steps,
-        increments=trace.actions.shape[1],
+        increments=1,
+        opening=manifest.opening,
         temperature_milli=round(1000 * manifest.temperature),
         share=manifest.share,
         ecmp=manifest.ecmp,
@@ -98,5 +103,6 @@ def _digest(run: Run, topology: Topology, traffic: TrafficMatrix, checkpoint: Ch
     )
     chain = order.digest(topology, run.inputs.live_weights)
     for step in range(len(run.steps)):
-        chain.extend(trace.actions[step].tolist(), trace.scores[step].tolist())
+        links = trace.chosen(step)
+        chain.extend(links, trace.scores[step, : len(links)].tolist())
     return chain.value.hex()

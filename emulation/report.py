@@ -63,7 +63,7 @@ def render_report(run: Run) -> str:
         summary.mlu.before.predicted,
         start,
         summary.best_step,
-        [rows[row.link].name for row in run.steps],
+        [", ".join(rows[link].name for link in row.links) for row in run.steps],
     )
     worst = sorted(rows, key=lambda row: -row.utilization_before_predicted)
     most = f"The {MAX_ROWS} most loaded of {len(rows)} links. " if len(worst) > MAX_ROWS else ""

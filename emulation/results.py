@@ -6,7 +6,7 @@ or the machine that made it. Five files carry a run:
 =================  =====================================================================================
 ``summary.json``   the outcome in one object (`Summary`), for people and for scripts
 ``inputs.npz``     network, traffic and weights, exact (`Inputs`)
-``steps.jsonl``    one line per decision: step 1..T, the link whose weight grew, the MLU afterwards (`StepRow`)
+``steps.jsonl``    one line per decision: step 1..T, the links whose weights grew, the MLU afterwards (`StepRow`)
 ``links.csv``      one row per directed link, in canonical order (`LinkRow`)
 ``manifest.json``  how the run was made: versions, seed, checkpoint, options (`Manifest`)
 =================  =====================================================================================
@@ -73,9 +73,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_atomic(folder / MANIFEST_FILE, to_json(manifest))
 
 
-def write_steps(folder: Path, links: Iterable[int], mlu: Iterable[float]) -> None:
-    """Write ``steps.jsonl`` from the actions ``(T,)`` and the MLU after each of them ``(T,)``, steps 1..T."""
-    rows = [StepRow(n, int(link), float(u)) for n, (link, u) in enumerate(zip(links, mlu, strict=True), start=1)]
+def write_steps(folder: Path, links: Iterable[list[int]], mlu: Iterable[float]) -> None:
+    """Write ``steps.jsonl`` from the links of steps 1..T and the MLU after each of them, ``(T,)``."""
+    rows = [StepRow(n, chosen, float(u)) for n, (chosen, u) in enumerate(zip(links, mlu, strict=True), start=1)]
     lines = [msgspec.json.encode(row) for row in rows]
     for line in lines:
         msgspec.json.decode(line, type=StepRow)
@@ -112,11 +112,12 @@ def read_steps(folder: Path, num_links: int | None = None) -> tuple[StepRow, ...
         try:
             row = msgspec.json.decode(line, type=StepRow)
         except (msgspec.DecodeError, UnicodeDecodeError) as err:
-            raise InputError(f'{err}; expected {{"step":{number},"link":INDEX,"mlu":FRACTION}}', path, number) from err
+            expected = f'{{"step":{number},"links":[INDEX],"mlu":FRACTION}}'
+            raise InputError(f"{err}; expected {expected}", path, number) from err
         if row.step != number:
             raise InputError(f"step {row.step}, expected step {number}", path, number)
-        if num_links is not None and row.link >= num_links:
-            raise InputError(f"link {row.link}, expected an index below {num_links}", path, number)
+        if num_links is not None and max(row.links) >= num_links:
+            raise InputError(f"link {max(row.links)}, expected an index below {num_links}", path, number)
         rows.append(row)
     return tuple(rows)
 

@@ -5,6 +5,7 @@
 | format | "1" |
 | preset | `Preset.to_json` |
 | temperature | by which logits are divided before sampling, a multiple of 0.001 (default 1) |
+| opening | links whose weight grows in the first step, see `policy.schedule` (default 1) |
 | command, seed, data, start | how it was trained, on what, from which start weights; free text |
 
 Whatever else the trainer notes stays in it. The hash covers what decides, preset and parameters, not the notes.
@@ -28,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from policy.preset import Preset
+from policy.schedule import MAX_INCREMENTS
 from routing.errors import InputError
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -56,6 +58,11 @@ class Checkpoint:
     def temperature(self) -> float:
         """Recommended sampling temperature, as the routers use it: in whole thousandths."""
         return round(1000 * float(self.metadata.get("temperature", "1"))) / 1000
+
+    @property
+    def opening(self) -> int:
+        """Recommended number of links in the first step (`policy.schedule`)."""
+        return int(self.metadata.get("opening", "1"))
 
 
 def pretrained_names() -> list[str]:
@@ -95,6 +102,9 @@ def make_checkpoint(
         temperature = float("nan")
     if not 0.001 <= temperature <= 1000.0:
         raise InputError(f"temperature is {notes['temperature']!r}, expected a number from 0.001 to 1000")
+    opening = notes.get("opening", "1")
+    if not (opening.isascii() and opening.isdigit() and 1 <= int(opening[:4]) <= MAX_INCREMENTS):
+        raise InputError(f"opening is {opening!r}, expected a whole number from 1 to {MAX_INCREMENTS}")
     arrays = {name: np.array(parameters[name], order="C") for name in shapes}
     return Checkpoint(preset, arrays, notes, checkpoint_hash(preset, arrays))
 

@@ -53,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--increments", type=_natural, default=1, metavar="N", help="links per step [1]")
     arguments.add_argument("--threads", type=_natural, metavar="N", help="for routing [2 from 200 nodes on, else 1]")
     arguments.add_argument(
+        "--opening", type=_natural, metavar="N", help="links in the first step, then fewer [the checkpoint's]"
+    )
+    arguments.add_argument(
         "--episode", type=_natural, default=0, metavar="NUMBER", help="number of the first episode [0]"
     )
     arguments.add_argument(
@@ -88,8 +91,8 @@ def _run(argv: Sequence[str] | None) -> None:
         raise InputError("--seed or --episode is too large, expected at most 64 and 32 bits")
     if options.steps is not None and options.steps >= 1 << 32:
         raise InputError(f"--steps {options.steps}, expected less than 2**32")
-    if options.increments < 1 or options.episodes < 1 or options.threads == 0:
-        raise InputError("--increments, --episodes and --threads: expected at least 1")
+    if options.increments < 1 or options.episodes < 1 or 0 in (options.threads, options.opening):
+        raise InputError("--increments, --opening, --episodes and --threads: expected at least 1")
     # Routers are told the temperature in thousandths; the same here, so that decisions agree.
     if options.temperature is not None and not 0.001 <= options.temperature <= 1000:
         raise InputError(f"--temperature {options.temperature}, expected 0.001 to 1000")
@@ -114,6 +117,7 @@ def _run(argv: Sequence[str] | None) -> None:
             episode=options.episode + number,
             temperature=temperature,
             increments=options.increments,
+            opening=options.opening,
             ecmp=not options.no_ecmp,
             threads=options.threads or default_threads(topology),
         )
@@ -136,7 +140,7 @@ def _run(argv: Sequence[str] | None) -> None:
             "best_step": trace.best_step,
             "best_mlu": trace.best_mlu,
             "mlu": trace.mlu.tolist(),
-            "actions": trace.actions.tolist(),
+            "actions": [trace.chosen(step) for step in range(steps)],
             "start_weights": start.tolist(),
             "best_weights": trace.best_weights.tolist(),
         }

@@ -22,6 +22,7 @@ from policy.checkpoint import Checkpoint
 from policy.features import FEATURE_SETS, NEVER, NUMBERS, RECENCY
 from policy.mpnn import Network, adjacency_without
 from policy.sampling import choose, quantise, scores
+from policy.schedule import increments_at
 from routing.parallel import ParallelRouting
 from routing.state import RoutingState
 from routing.topology import Topology
@@ -164,7 +165,7 @@ class Episode:
 class EpisodeTrace:
     """What an episode did.
 
-    actions : (T, n) int32, the links chosen in each step, best score first
+    actions : (T, n) int32, the links chosen in each step, best score first, then -1 where fewer than n were chosen
     scores : (T, n) int64, their scores
     mlu : (T+1,) float64, before the first step and after each
     best_step : 0..T, of the lowest MLU (the first of equals)
@@ -183,6 +184,11 @@ class EpisodeTrace:
         """The lowest MLU, the start included."""
         return float(self.mlu[self.best_step])
 
+    def chosen(self, step: int) -> list[int]:
+        """Return the links that step 0..T-1 chose, best score first."""
+        links: list[int] = self.actions[step].tolist()
+        return [link for link in links if link >= 0]
+
 
 def run_episode(
     topology: Topology,
@@ -195,6 +201,7 @@ def run_episode(
     episode: int = 0,
     temperature: float | None = None,
     increments: int = 1,
+    opening: int | None = None,
     ecmp: bool = True,
     threads: int = 1,
     absent: Set[int] = frozenset(),
@@ -210,6 +217,7 @@ def run_episode(
     episode : number of the episode; each has noise of its own
     temperature : divides the logits; default: the checkpoint's
     increments : links per step, sampled without replacement
+    opening : links in the first step, fewer in the next ones (`policy.schedule`); default: the checkpoint's
     threads : for networks of hundreds of nodes; the decisions are the same
     absent : nodes without an agent: their links keep their weights and send no hidden states
 
@@ -221,6 +229,7 @@ def run_episode(
     """
     network = Network(checkpoint.preset, checkpoint.parameters)
     temperature = checkpoint.temperature if temperature is None else temperature
+    opening = checkpoint.opening if opening is None else opening
     features = checkpoint.preset.features
     state = Episode(topology, traffic, start_weights, steps, features, ecmp=ecmp, threads=threads)
     links = np.arange(topology.num_links, dtype=np.int32)
@@ -228,15 +237,16 @@ def run_episode(
     if not len(own):
         raise ValueError("no node has an agent")
     pairs = adjacency_without(topology, absent) if absent else None
-    actions = np.zeros((steps, min(increments, len(own))), dtype=np.int32)
+    actions = np.full((steps, min(max(increments, opening), len(own))), -1, dtype=np.int32)
     scored = np.zeros(actions.shape, dtype=np.int64)
     mlu = np.zeros(steps + 1)
     mlu[0] = state.mlu
     with closing(state):
         for step in range(steps):
             logits = quantise(network.logits(topology, state.features(links), pairs)[own], temperature)
-            chosen = choose(scores(logits, own, seed, episode, step), own, increments)
-            scored[step], actions[step] = zip(*chosen, strict=True)
+            top = increments_at(step, steps, opening, increments)
+            chosen = choose(scores(logits, own, seed, episode, step), own, top)
+            scored[step, : len(chosen)], actions[step, : len(chosen)] = zip(*chosen, strict=True)
             mlu[step + 1] = state.apply([link for _, link in chosen])
     return EpisodeTrace(actions, scored, mlu, state.best_step, state.best_weights, state.routing.weights)
 

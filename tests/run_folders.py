@@ -53,7 +53,7 @@ def make_run(folder: Path, *, measured: bool = True, status: records.Status = "c
         ],
     )
     mlu = 1.08 - 0.44 * np.linspace(0, 1, steps) ** 0.5
-    results.write_steps(folder, rng.integers(0, len(links), steps).tolist(), mlu.tolist())
+    results.write_steps(folder, rng.integers(0, len(links), (steps, 1)).tolist(), mlu.tolist())
     results.write_summary(folder, make_summary(measured=measured, status=status, steps=steps))
     results.write_manifest(folder, make_manifest(steps))
 
@@ -108,6 +108,7 @@ def make_manifest(steps: int = 20) -> records.Manifest:
         seed=1,
         episode=0,
         steps=steps,
+        opening=1,
         temperature=1.0,
         margin=0.01,
         ecmp=True,

@@ -97,7 +97,7 @@ def test_replay_fails_on_one_altered_digit(what: str, forked: tuple[Path, dict[s
         lines = text.splitlines()
         step = json.loads(lines[4])
         if what == "link":
-            step["link"] = (step["link"] + 1) % 10
+            step["links"][0] = (step["links"][0] + 1) % 10
         elif what == "mlu":
             digits = repr(step["mlu"])
             step["mlu"] = float(digits[:-1] + str((int(digits[-1]) + 5) % 10))

@@ -99,17 +99,20 @@ rows = st.builds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(rows, max_size=4), st.lists(st.tuples(st.integers(0, 9), amount), max_size=8))
-def test_links_and_steps_round_trip(some: list[records.LinkRow], decisions: list[tuple[int, float]]) -> None:
+@given(
+    st.lists(rows, max_size=4),
+    st.lists(st.tuples(st.lists(st.integers(0, 9), min_size=1, max_size=4), amount), max_size=8),
+)
+def test_links_and_steps_round_trip(some: list[records.LinkRow], decisions: list[tuple[list[int], float]]) -> None:
     """Any rows and steps come back exactly, names with commas and quotes and every float included."""
     some = [msgspec.structs.replace(row, link=n) for n, row in enumerate(some)]
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         results.write_links(folder, some)
         assert results.read_links(folder) == tuple(some)
-        results.write_steps(folder, [link for link, _ in decisions], [mlu for _, mlu in decisions])
+        results.write_steps(folder, [links for links, _ in decisions], [mlu for _, mlu in decisions])
         read = results.read_steps(folder, 10)
-        assert read == tuple(records.StepRow(n, link, mlu) for n, (link, mlu) in enumerate(decisions, start=1))
+        assert read == tuple(records.StepRow(n, links, mlu) for n, (links, mlu) in enumerate(decisions, start=1))
 
 
 @settings(max_examples=40, deadline=None)
@@ -142,7 +145,7 @@ def test_writers_refuse_what_readers_would(tmp_path: Path, value: float) -> None
     with pytest.raises(ValueError):
         results.write_summary(tmp_path, bad)
     with pytest.raises(ValueError):
-        results.write_steps(tmp_path, [0], [value])
+        results.write_steps(tmp_path, [[0]], [value])
     row = records.LinkRow(
         link=0,
         src="a",
@@ -165,7 +168,7 @@ def test_writers_refuse_what_readers_would(tmp_path: Path, value: float) -> None
         ("summary.json", '"measured": 0.645', '"measured": -1', 21, "$.mlu.after.measured"),
         ("summary.json", '"fabric"', "fabric", 3, "malformed"),
         ("summary.json", '"routers": 5', '"routers": 6', None, "expected 5 and 12 as in inputs.npz"),
-        ("manifest.json", '"temperature": 1.0', '"temperature": 0', 21, "> 0.0"),
+        ("manifest.json", '"temperature": 1.0', '"temperature": 0', 22, "> 0.0"),
         ("steps.jsonl", '"step":3,', '"step":4,', 3, "expected step 3"),
         ("steps.jsonl", '{"step":2,', '{"stop":2,', 2, "missing required field `step`"),
         ("links.csv", "weight_live", "weight", 1, "expected the columns link,src,dst"),

@@ -11,6 +11,7 @@ from policy.episode import Episode, default_steps, run_episode
 from policy.mpnn import Network
 from policy.preset import PRESETS
 from policy.sampling import NonFiniteLogit, choose, merge, quantise, scores
+from policy.schedule import increments_at
 from routing.errors import InputError
 from routing.state import RoutingState, inverse_capacity
 from routing.topology import Topology
@@ -65,7 +66,9 @@ def test_a_link_that_does_not_exist_is_refused(link: int) -> None:
         episode.apply((link,))
 
 
-def by_routers(topology: Topology, checkpoint: Checkpoint, steps: int, seed: int, increments: int) -> list[list[int]]:
+def by_routers(
+    topology: Topology, checkpoint: Checkpoint, steps: int, seed: int, increments: int, opening: int
+) -> list[list[int]]:
     """Play an episode as routers do: each with a global state of its own, sharing hidden states and candidates."""
     network = Network(checkpoint.preset, checkpoint.parameters)
     routers = range(topology.num_nodes)
@@ -83,15 +86,16 @@ def by_routers(topology: Topology, checkpoint: Checkpoint, steps: int, seed: int
         best: list[tuple[int, int]] = []
         for r in reversed(routers):
             logits = quantise(network.readout(h[own[r]], x[r]), checkpoint.temperature)
-            best = merge([*best, *choose(scores(logits, own[r], seed, 4, step), own[r], increments)], increments)
+            top = increments_at(step, steps, opening, increments)
+            best = merge([*best, *choose(scores(logits, own[r], seed, 4, step), own[r], top)], top)
         actions.append([link for _, link in best])
         for state in states:
             state.apply(actions[-1])
     return actions
 
 
-@pytest.mark.parametrize("increments", [1, 3])
-def test_the_central_engine_decides_what_the_routers_decide(increments: int) -> None:
+@pytest.mark.parametrize(("increments", "opening"), [(1, 1), (3, 1), (1, 6), (2, 5)])
+def test_the_central_engine_decides_what_the_routers_decide(increments: int, opening: int) -> None:
     topology = random_topology(7, 5, 2)
     trace = run_episode(
         topology,
@@ -102,8 +106,10 @@ def test_the_central_engine_decides_what_the_routers_decide(increments: int) -> 
         seed=9,
         episode=4,
         increments=increments,
+        opening=opening,
     )
-    assert trace.actions.tolist() == by_routers(topology, CHECKPOINT, 25, 9, increments)
+    chosen = [trace.chosen(step) for step in range(25)]
+    assert chosen == by_routers(topology, CHECKPOINT, 25, 9, increments, opening)
 
 
 def test_a_trace_describes_the_episode() -> None:
