@@ -112,7 +112,7 @@ def _run(lab: Lab, fault: Fault, random: Generator, trial: Trial) -> None:
     lab.auto = True
     lab.submit()
     world.when_happened(world.happened + strike_after, strike)
-    if not lab.wait(_good_episode_since(lab, healed), RECOVERED_S):
+    if not lab.wait(good_episode_since(lab, healed), RECOVERED_S):
         truth.violated("I6", f"no episode succeeded within {RECOVERED_S:g} s: {_state(lab)}")
     lab.auto = False
     lab.wait(lambda: lab.processes[COORDINATOR].program.protocol.idle, RECOVERED_S)
@@ -123,7 +123,7 @@ def _run(lab: Lab, fault: Fault, random: Generator, trial: Trial) -> None:
     _measure(lab, fault, struck, healed, trial)
 
 
-def _good_episode_since(lab: Lab, healed: list[float]) -> Callable[[], bool]:
+def good_episode_since(lab: Lab, healed: list[float]) -> Callable[[], bool]:
     """Whether an episode that began after the healing was committed or kept; looks at what is new only."""
     begun: dict[int, float] = {}
     at = 0
