@@ -5,7 +5,7 @@ Files that state all capacities (`Draft.exact`) are taken at their word or refus
 - a link without capacity gets the assumed one;
 - a link from a node to itself is left out (no router would use it);
 - parallel links become one with the sum of their capacities and the smallest of their weights. For ECMP that is not
-  quite the same: over several links a next hop counts several times;
+  quite the same: over several links a next hop counts several times, and of unequal weights only the smallest is used;
 - a link without its reverse gets one with the same capacity and weight (OSPF uses a link only if both ends see it);
 - characters that cannot stand in a node's name become ``_``, missing and repeated names get the node's number;
 - a network in several parts is refused, or reduced to its largest part (of equals, the one with the first node).
@@ -97,7 +97,7 @@ def _completed(draft: Draft, capacity: float) -> list[DraftLink]:
     if missing:
         draft.notices.append(assumed(missing, capacity))
     merged: dict[tuple[int, int], DraftLink] = {}
-    loops = parallel = 0
+    loops = parallel = unequal = 0
     for link in draft.links:
         pair = (link.src, link.dst)
         rate = capacity if link.capacity is None else link.capacity
@@ -108,6 +108,7 @@ def _completed(draft: Draft, capacity: float) -> list[DraftLink]:
             merged[pair] = DraftLink(*pair, rate, link.weight, link.line)
         else:
             parallel += 1
+            unequal += link.weight != first.weight
             weight = None if first.weight is None or link.weight is None else min(first.weight, link.weight)
             merged[pair] = DraftLink(*pair, (first.capacity or 0.0) + rate, weight, first.line)
     one_way = [link for (src, dst), link in merged.items() if (dst, src) not in merged]
@@ -116,7 +117,8 @@ def _completed(draft: Draft, capacity: float) -> list[DraftLink]:
     if loops:
         draft.notices.append(f"{loops} link(s) from a node to itself left out")
     if parallel:
-        draft.notices.append(f"{parallel} parallel link(s) merged with the first between the same nodes, summing up")
+        said = f"{parallel} parallel link(s) merged with the first between the same nodes, summing up"
+        draft.notices.append(said + (f"; {unequal} of unequal weight, which OSPF would not share" if unequal else ""))
     if one_way:
         draft.notices.append(f"{len(one_way)} one-way link(s), a reverse of the same capacity added to each")
     return list(merged.values())

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,18 @@ def synthetic_traffic(topology: Topology, seed: int = 0) -> TrafficMatrix:
     # One correctly rounded operation after the other: the same on every machine.
     demand = np.floor(product.astype(np.float64) * (wanted / total))
     return TrafficMatrix(demand, f"synthetic:{seed}")
+
+
+def graded(topology: Topology) -> Topology:
+    """Return the network with generated capacities: by rank as in synthetic ones, both ways of a link alike.
+
+    For networks whose capacities nobody published; the degrees of a link's ends decide, nothing is drawn.
+    """
+    both = np.stack([np.minimum(topology.src, topology.dst), np.maximum(topology.src, topology.dst)], axis=1)
+    edges, index = np.unique(both, axis=0, return_inverse=True)
+    degree = np.bincount(edges.ravel(), minlength=topology.num_nodes)
+    capacity = _capacities([(a, b) for a, b in edges.tolist()], degree)[index.ravel()]
+    return replace(topology, capacity=capacity.astype(np.float64))
 
 
 def _words(seed: int, stream: int) -> Iterator[int]:

@@ -235,6 +235,17 @@ def test_published_repetita_files() -> None:
         np.testing.assert_array_equal(network.topology.dst, load_topology(name).dst)
 
 
+@pytest.mark.parametrize("name", ["topozoo/Roedunet", "topozoo/Dfn", "topozoo/Ulaknet", "sndlib/ta2", "gabriel/100/0"])
+@pytest.mark.parametrize("target", ["net.graph", "net.graphml", "net.gml"])
+def test_real_networks_of_many_nodes_come_back_from_files(name: str, target: str, tmp_path: Path) -> None:
+    topology = load_topology(f"topohub:{name}")
+    assert 40 <= topology.num_nodes <= 113
+    save_network(tmp_path / target, topology, None, None)
+    again = load_topology(str(tmp_path / target))
+    for field in ("src", "dst", "capacity"):
+        np.testing.assert_array_equal(getattr(again, field), getattr(topology, field))
+
+
 def test_parallel_links_loops_and_one_way_links_of_repetita(load: Load, caplog: pytest.LogCaptureFixture) -> None:
     text = GRAPH.replace("edge_1 1 0 10", "edge_1 0 1 7").replace("EDGES 6", "EDGES 7") + "edge_6 2 2 5 1 3\n"
     topology, _, weights = load("net.graph", text)
@@ -242,7 +253,12 @@ def test_parallel_links_loops_and_one_way_links_of_repetita(load: Load, caplog: 
     assert weights is not None
     assert weights[:3].tolist() == [7, 5, 7]
     said = " ".join(record.getMessage() for record in caplog.records)
-    for part in ("1 parallel link(s) merged", "1 one-way link(s)", "1 link(s) from a node to itself left out"):
+    for part in (
+        "1 parallel link(s) merged",
+        "; 1 of unequal weight",
+        "1 one-way link(s)",
+        "1 link(s) from a node to itself left out",
+    ):
         assert part in said
 
 
