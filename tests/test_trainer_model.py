@@ -10,8 +10,10 @@ import torch
 
 from policy.mpnn import Network
 from policy.preset import PRESETS
+from trainer.graphs import adjacency, aggregate, block_diagonal
 from trainer.instances import random_topology
-from trainer.model import Actor, Agent, Critic, adjacency, block_diagonal, initialise, round_to_half
+from trainer.model import Actor, Agent, Critic, initialise
+from trainer.operations import fast_linear, fast_tanh, round_to_half
 
 PRESET_VARIANTS = [
     PRESETS["default"],
@@ -91,6 +93,50 @@ def test_rounding_is_numpys_and_the_gradient_passes_through() -> None:
     np.testing.assert_array_equal(rounded.detach().numpy(), expected)
     rounded.sum().backward()
     assert h.grad is not None and torch.equal(h.grad, torch.ones(6))
+
+
+def test_tanh_and_its_gradient_are_tanhs() -> None:
+    x = torch.cat([torch.linspace(-30, 30, 10001), torch.tensor([0.0, 1e-8, torch.inf, -torch.inf])]).requires_grad_()
+    y = fast_tanh(x)
+    np.testing.assert_allclose(y.detach(), torch.tanh(x.detach()), atol=1.3e-7)
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad, 1 - torch.tanh(x.detach().double()) ** 2, atol=5e-7)
+
+
+@pytest.mark.parametrize(("rows", "fan_in", "fan_out"), [(1, 3, 1), (37, 16, 64), (1050, 48, 128)])
+def test_fast_layer_is_a_layer(rows: int, fan_in: int, fan_out: int) -> None:
+    shapes = ((rows, fan_in), (fan_out, 2 * fan_in), (fan_out,))
+    inputs = [torch.randn(shape, generator=_generator(i)).requires_grad_() for i, shape in enumerate(shapes)]
+    weight = torch.randn(rows, fan_out, generator=_generator(3))
+
+    def gradients(layer: object, dtype: torch.dtype) -> list[torch.Tensor]:
+        assert callable(layer)
+        x, w, b = (tensor.to(dtype) for tensor in inputs)
+        y = layer(x, w[:, fan_in:], b) + layer(x, w[:, :fan_in])  # as the message layer uses its halves
+        return [y, *torch.autograd.grad((y * weight.to(dtype)).sum(), inputs)]
+
+    expected = gradients(torch.nn.functional.linear, torch.float64)
+    for got, wanted in zip(gradients(fast_linear, torch.float32), expected, strict=True):
+        np.testing.assert_allclose(got.detach(), wanted.detach(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("how", ["mean", "sum", "minmax"])
+def test_aggregation_is_over_each_links_senders(how: str) -> None:
+    graph = block_diagonal([(random_topology(1, 6), 2), (random_topology(2, 9), 1)])
+    messages = torch.randn(len(graph.senders), 3, generator=_generator(), dtype=torch.float64).requires_grad_()
+    got = aggregate(messages, graph, how)
+    parts = [messages[graph.receivers == link] for link in range(graph.num_links)]
+    by_hand = {
+        "mean": lambda part: part.mean(dim=0),
+        "sum": lambda part: part.sum(dim=0),
+        "minmax": lambda part: torch.cat([part.amin(dim=0), part.amax(dim=0)]),
+    }
+    expected = torch.stack([by_hand[how](part) for part in parts])
+    np.testing.assert_allclose(got.detach(), expected.detach(), rtol=1e-6)
+    weight = torch.randn(expected.shape, generator=_generator(1), dtype=torch.float64)
+    (gradient,), (wanted,) = (torch.autograd.grad((x * weight).sum(), [messages]) for x in (got, expected))
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-6, atol=1e-12)
 
 
 def test_every_parameter_gets_a_gradient() -> None:

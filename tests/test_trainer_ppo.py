@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.advantages import discounted_returns, gae, group_baseline, group_means, normalise_steps
+from trainer.args import PRESETS
+from trainer.clock import Clock
 from trainer.env import rewards
-from trainer.learning import clipped_loss
+from trainer.instances import InstanceSource
+from trainer.learning import METRICS, clipped_loss, estimate_advantages, gradient_step, minibatches
+from trainer.players import Task
+from trainer.ppo import Trainer, make_agent
+from trainer.rollout import trajectories
 
 
 @settings(deadline=None, max_examples=50)
@@ -98,3 +105,26 @@ def test_normalised_steps_have_deviation_one_down_to_a_floor() -> None:
     scaled = normalise_steps(advantages, 0.02)
     np.testing.assert_allclose(scaled[:2].std(dim=1), 1, rtol=1e-5)
     assert scaled[2].abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_whole_batches_move_to_the_device(preset: str) -> None:
+    """On torch's device without data: an operation fails if one of its tensors stayed on the CPU."""
+    args = replace(PRESETS[preset], generated=2, num_instances=0, sizes=(5, 6), group_size=2, update_epochs=1)
+    source = InstanceSource((), None, 1, 0.1)
+    here = Trainer(args, source)
+    instances = source.random_networks(0, 2, args.sizes)
+    task = Task(instances, args.group_size, args.seed)
+    paths = trajectories(here.players.play(here.agent, task, Clock()), instances, args.group_size, 0)
+    estimate_advantages(paths, here.agent, args)
+    there = make_agent(args).to("meta")
+    optimizer = torch.optim.Adam(there.parameters())
+    for path in paths:
+        path.to(there.device)
+    batches = list(minibatches(paths, 2, 1.0, torch.Generator().manual_seed(0)))
+    assert len(batches) == 2
+    for batch in batches:
+        assert {x.device.type for path, steps, envs in batch for x in (path.features, steps, envs)} == {"meta"}
+        metrics = gradient_step(batch, there, optimizer, args)
+        assert metrics.device.type == "meta" and metrics.shape == (len(METRICS),)
+    assert all(parameter.grad is not None and parameter.grad.is_meta for parameter in there.parameters())

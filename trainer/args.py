@@ -101,7 +101,7 @@ class Args:
     threads: int = 1
     """torch threads"""
     inference: Literal["exact", "torch"] = "exact"
-    """logits of the rollouts: by the routers' kernels on the CPU, or in torch batches on the device"""
+    """logits of the rollouts: by the routers' kernels (as --workers and --ray need), or in torch batches on --device"""
     workers: int = 0
     """processes that play the episodes (0: this one); with `--ray local`, the CPUs of the cluster"""
     ray: str | None = None
@@ -134,6 +134,7 @@ PRESETS = {
         num_minibatches=16,
         learning_rate=3e-4,
         final_lr_fraction=1.0,
+        inference="torch",
         validation_matrices=10,
         validation_copies=1,
         clip_coef=0.25,

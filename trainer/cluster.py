@@ -39,7 +39,9 @@ class InCluster:
         except ImportError as error:
             raise InputError("--ray needs the package ray, expected `scripts/setup train cluster`") from error
         local = address == "local"
-        options: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if local else {}
+        options: dict[str, Any] = {}
+        if local:
+            options = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
         # On this machine the clone itself is used, and with it the kernels that are compiled already.
         options["runtime_env"] = (
             {"env_vars": {"PYTHONPATH": str(_HOUSE)}} if local else {"py_modules": [str(_HOUSE / n) for n in _SENT]}

@@ -4,22 +4,18 @@
 the two. What routers do not send is not rounded: only hidden states pass through float16, with a straight-through
 gradient. Agreement with the numba network is tested, not assumed.
 
-Many networks of different topologies go through one call as a *block-diagonal* graph: links of all samples are
-stacked into one axis, and adjacencies (sender link -> receiver link) are shifted by each sample's first link.
+Many networks of different topologies go through one call, see `trainer.graphs`.
 
 | symbol | shape | meaning |
 |---|---|---|
 | x | (n, F) | features of the stacked links |
 | h | (n, D) | hidden states, float16 values in float32 |
-| senders, receivers | (A,) | a message goes from link senders[a] to link receivers[a]; receivers ascend |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,93 +24,8 @@ from torch import Tensor, nn
 
 from policy.preset import Preset
 from routing.topology import Topology
-
-FLOAT16_MAX = 65504.0
-
-
-class _RoundToHalf(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, h: Tensor) -> Tensor:
-        return h.clamp(-FLOAT16_MAX, FLOAT16_MAX).half().float()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
-
-
-def round_to_half(h: Tensor) -> Tensor:
-    """Round to float16 values, saturating; the gradient passes as if nothing had happened (straight-through)."""
-    rounded: Tensor = _RoundToHalf.apply(h)  # type: ignore[no-untyped-call]
-    return rounded
-
-
-@dataclass(frozen=True)
-class LinkGraph:
-    """Adjacencies between the stacked links of one or more networks.
-
-    senders, receivers : (A,) int64, receivers ascending
-    in_degree : (n, 1) float32, senders per link (at least 1: the reverse link sends too)
-    """
-
-    senders: Tensor
-    receivers: Tensor
-    in_degree: Tensor
-
-    @property
-    def num_links(self) -> int:
-        """Number of stacked links n."""
-        return len(self.in_degree)
-
-    def to(self, device: torch.device) -> LinkGraph:
-        """Return the graph on a device."""
-        return LinkGraph(self.senders.to(device), self.receivers.to(device), self.in_degree.to(device))
-
-
-def adjacency(topology: Topology) -> NDArray[np.int64]:
-    """Return (2, A) sender and receiver links: link j->k hears every link i->j, in ascending order of both."""
-    pairs = [(int(s), r) for r in range(topology.num_links) for s in topology.incoming(int(topology.src[r]))]
-    return np.array(pairs, dtype=np.int64).T.copy()
-
-
-def block_diagonal(blocks: Sequence[tuple[Topology, int]]) -> LinkGraph:
-    """Stack `copies` of each topology: blocks = [(topology, copies), ...], links in that order."""
-    parts, offset = [], 0
-    for topology, copies in blocks:
-        shift = offset + topology.num_links * np.arange(copies, dtype=np.int64)
-        parts.append((adjacency(topology)[:, None, :] + shift[None, :, None]).reshape(2, -1))
-        offset += topology.num_links * copies
-    senders, receivers = np.concatenate(parts, axis=1)
-    in_degree = np.bincount(receivers, minlength=offset).astype(np.float32)
-    return LinkGraph(torch.from_numpy(senders), torch.from_numpy(receivers), torch.from_numpy(in_degree)[:, None])
-
-
-class GraphCache:
-    """Keeps the block-diagonal graphs of recent block sizes: in training the same few return in every iteration."""
-
-    def __init__(self, limit: int = 64) -> None:
-        self._limit = limit
-        self._graphs: dict[tuple[tuple[int, int], ...], tuple[LinkGraph, list[Topology]]] = {}
-
-    def get(self, blocks: Sequence[tuple[Topology, int]], device: torch.device) -> LinkGraph:
-        """Return `block_diagonal(blocks)` on a device, always the same one."""
-        key = tuple((id(topology), copies) for topology, copies in blocks)
-        if key not in self._graphs:
-            if len(self._graphs) >= self._limit:
-                del self._graphs[next(iter(self._graphs))]
-            # Holding the topologies keeps their ids from being given to others.
-            self._graphs[key] = (block_diagonal(blocks).to(device), [topology for topology, _ in blocks])
-        return self._graphs[key][0]
-
-
-def aggregate(messages: Tensor, graph: LinkGraph, how: str) -> Tensor:
-    """Combine the messages (A, M) to each link, element by element: (n, M), or (n, 2 M) for minima and maxima."""
-    if how == "minmax":
-        index = graph.receivers[:, None].expand_as(messages)
-        zeros = messages.new_zeros(graph.num_links, messages.shape[1])
-        reduced = [zeros.scatter_reduce(0, index, messages, r, include_self=False) for r in ("amin", "amax")]
-        return torch.cat(reduced, dim=1)
-    sums = messages.new_zeros(graph.num_links, messages.shape[1]).index_add(0, graph.receivers, messages)
-    return sums / graph.in_degree if how == "mean" else sums
+from trainer.graphs import GraphCache, LinkGraph, aggregate
+from trainer.operations import fast_linear, fast_tanh, round_to_half
 
 
 class LinkMpnn(nn.Module):
@@ -133,7 +44,7 @@ class LinkMpnn(nn.Module):
         super().__init__()
         self.preset = preset
         activations: dict[str, Callable[[Tensor], Tensor]] = {
-            "tanh": torch.tanh,
+            "tanh": fast_tanh,
             "leaky_relu": nn.functional.leaky_relu,
         }
         self.activation = activations[preset.activation]
@@ -144,15 +55,15 @@ class LinkMpnn(nn.Module):
     def through(self, layers: Iterable[nn.Module], x: Tensor) -> Tensor:
         """Apply layers, each followed by the activation."""
         for layer in layers:
-            x = self.activation(layer(x))
+            x = self.activation(apply(layer, x))
         return x
 
     def messages(self, h: Tensor, graph: LinkGraph) -> Tensor:
         """Message of every adjacency, (A, M)."""
         weight, bias = self.message[0].get_parameter("weight"), self.message[0].get_parameter("bias")
         size = self.preset.hidden
-        sent = nn.functional.linear(h, weight[:, :size])
-        own = nn.functional.linear(h, weight[:, size:], bias)
+        sent = fast_linear(h, weight[:, :size])
+        own = fast_linear(h, weight[:, size:], bias)
         pairs = sent.index_select(0, graph.senders) + own.index_select(0, graph.receivers)
         return self.through(self.message[1:], self.activation(pairs))
 
@@ -179,7 +90,7 @@ class Actor(LinkMpnn):
     def forward(self, x: Tensor, graph: LinkGraph) -> Tensor:
         """Logits of all stacked links, (n,)."""
         h = self.through(self.readout[:-1], self.states(x, graph))
-        logits: Tensor = self.readout[-1](h)[:, 0]
+        logits: Tensor = apply(self.readout[-1], h)[:, 0]
         return logits + self.skip * x[:, 0] if self.preset.skip else logits
 
     def export(self) -> dict[str, NDArray[np.float32]]:
@@ -201,7 +112,7 @@ class Critic(LinkMpnn):
     def value(self, h: Tensor) -> Tensor:
         """Values (S,) of S networks with hidden states (S, L, D)."""
         pooled = torch.cat([h.mean(dim=1), h.amax(dim=1), h.amin(dim=1), h.std(dim=1, unbiased=False)], dim=1)
-        values: Tensor = self.readout[-1](self.through(self.readout[:-1], pooled))[:, 0]
+        values: Tensor = apply(self.readout[-1], self.through(self.readout[:-1], pooled))[:, 0]
         return values
 
 
@@ -238,6 +149,11 @@ class Agent(nn.Module):
             return torch.zeros(len(x), device=x.device)
         hidden = self.critic.states(x.reshape(-1, x.shape[-1]), self._graph([(topology, x)]))
         return self.critic.value(hidden.view(*x.shape[:2], -1))
+
+
+def apply(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a linear layer."""
+    return fast_linear(x, layer.get_parameter("weight"), layer.get_parameter("bias"))
 
 
 def linear_layers(sizes: Sequence[int]) -> nn.ModuleList:

@@ -175,8 +175,8 @@ def train(args: Args) -> None:
     if args.resume is None and (args.out / NAME).exists():
         raise InputError(f"is a run already, expected another --out, or --resume {args.out} to continue it", args.out)
     torch_device(args.device)
-    args.out.mkdir(parents=True, exist_ok=True)
     with closing(make_players(args)) as players:
+        args.out.mkdir(parents=True, exist_ok=True)
         _train(args, players)
 
 
