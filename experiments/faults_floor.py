@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
@@ -32,7 +33,7 @@ from agent.session import Session
 from experiments.faults_lies import Liar
 from experiments.faults_truth import Truth
 from experiments.virtual_broker import VirtualBroker, VirtualClient
-from experiments.virtual_links import VirtualSocket, Wires
+from experiments.virtual_links import VirtualPoll, VirtualSocket, Wires
 from experiments.virtual_ospf import Area, VirtualFrr, VirtualKernel
 from experiments.virtual_time import VirtualLoop, World
 
@@ -118,6 +119,9 @@ class Floor:
             (agent.program, "AgentLink", partial(AgentLink, chance=chance)),
             (agent.protocol, "Session", WatchedSession),
             (agent.udp, "open_socket", self._socket),
+            (agent.udp, "select", SimpleNamespace(epoll=VirtualPoll, EPOLLIN=1)),
+            (agent.udp, "monotonic", lambda: self.world.now),
+            (agent.program, "monotonic", lambda: self.world.now),
             (agent.mqtt, "make_client", self._client),
             (coordinator.mqtt, "make_client", self._client),
             (agent.ospf, "FrrRouter", self._daemon),

@@ -217,10 +217,6 @@ class Lab:
         process = self.processes[number]
         if process.dead or not process.loop.paused:
             return
-        process.loop.paused = False
-        if number >= 0:
-            for socket in self.wires.sockets_of(number):
-                socket.drain()
         process.loop.resume()
 
     def protocol(self, router: int) -> AgentProtocol | None:

@@ -7,44 +7,29 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from experiments.virtual_network import Impairment
-from experiments.virtual_time import VirtualLoop, World
+from experiments.virtual_time import World
 from routing.topology import Topology
 
 BUFFER_BYTES = 1 << 20  # what `agent.udp` asks of the kernel
 
 
 class VirtualSocket:
-    """The end of a link that router `local` has toward router `remote`; also the transport of who attaches to it."""
+    """The end of a link that router `local` has toward router `remote`, as far as `agent.udp` uses a socket."""
 
     def __init__(self, wires: Wires, local: int, remote: int) -> None:
-        self.on_readable: Callable[[], None] | None = None
+        self.closed = False
+        self.told: Callable[[], None] | None = None  # that there is something to read
         self._wires = wires
         self._ends = local, remote
         self._buffer: deque[bytes] = deque()
         self._buffered = 0
-        self._loop: VirtualLoop | None = None
-        self._protocol: Any = None
-        self.closed = False
-
-    # ---- as asyncio's transport, or as a socket
-
-    def attach(self, loop: VirtualLoop, factory: Callable[[], Any]) -> tuple[VirtualSocket, Any]:
-        """Join a datagram protocol."""
-        self._loop, self._protocol = loop, factory()
-        self._protocol.connection_made(self)
-        return self, self._protocol
-
-    def sendto(self, data: bytes, _addr: object = None) -> None:
-        """Send a datagram to the other end."""
-        if not self.closed:
-            self._wires.transmit(*self._ends, bytes(data))
 
     def send(self, data: bytes) -> int:
         """Send a datagram to the other end."""
-        self.sendto(data)
+        if not self.closed:
+            self._wires.transmit(*self._ends, bytes(data))
         return len(data)
 
     def recv(self, _size: int) -> bytes:
@@ -55,15 +40,19 @@ class VirtualSocket:
         self._buffered -= len(data)
         return data
 
+    def fileno(self) -> int:
+        """Return a number that no other socket has."""
+        return id(self)
+
     def close(self) -> None:
         """Send and take nothing more."""
         self.closed = True
+        self._buffer.clear()
 
-    def is_closing(self) -> bool:
-        """Whether it is closed."""
-        return self.closed
-
-    # ---- from the link
+    @property
+    def readable(self) -> bool:
+        """Whether there is something to read."""
+        return bool(self._buffer)
 
     def arrive(self, data: bytes) -> None:
         """Take a datagram from the link."""
@@ -72,19 +61,39 @@ class VirtualSocket:
         if self._buffered + len(data) <= BUFFER_BYTES:
             self._buffer.append(data)
             self._buffered += len(data)
-        self.drain()
+        if self.told is not None:
+            self.told()
 
-    def drain(self) -> None:
-        """Hand over what has come, if the process runs."""
-        if self.on_readable is not None:
-            while self._buffer and not self.closed:
-                before = len(self._buffer)
-                self.on_readable()
-                if len(self._buffer) == before:
-                    return
-        elif self._loop is not None:
-            while self._buffer and not self.closed and not self._loop.paused:
-                self._loop.run(self._protocol.datagram_received, self.recv(0), None)
+
+class VirtualPoll:
+    """The sockets of a process, watched together; stands where `select.epoll` does in `agent.udp`."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.on_readable: Callable[[], None] | None = None
+        self._sockets: dict[int, VirtualSocket] = {}
+
+    def register(self, socket: VirtualSocket, _events: int) -> None:
+        """Watch a socket."""
+        self._sockets[socket.fileno()] = socket
+        socket.told = self.tell
+
+    def fileno(self) -> VirtualPoll:
+        """Return itself: the virtual loop needs no number to know it."""
+        return self
+
+    def poll(self, _timeout: float) -> list[tuple[int, int]]:
+        """Return (descriptor, event) of the sockets that have something."""
+        return [(number, 1) for number, socket in self._sockets.items() if socket.readable]
+
+    def close(self) -> None:
+        """Watch no more."""
+        self.closed = True
+
+    def tell(self) -> None:
+        """Let the process read, if there is something and it watches."""
+        if self.on_readable is not None and not self.closed and self.poll(0):
+            self.on_readable()
 
 
 class Wires:

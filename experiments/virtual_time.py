@@ -72,12 +72,12 @@ class World:
 
 
 class Readable(Protocol):
-    """Something that a loop can watch for incoming datagrams."""
+    """Something that a loop can watch for what comes in."""
 
     on_readable: Callable[[], None] | None
 
-    def attach(self, loop: VirtualLoop, factory: Callable[[], Any]) -> tuple[Any, Any]:
-        """Join a datagram protocol; return (transport, protocol)."""
+    def tell(self) -> None:
+        """Call `on_readable` as long as there is something to read."""
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -97,6 +97,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.paused = False
         self.killed = False
         self._held: deque[asyncio.Handle] = deque()
+        self._told = False  # that there is something to read
 
     # ---- from outside
 
@@ -179,15 +180,22 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         """Return a task of this loop."""
         return asyncio.Task(coro, loop=self, name=name, context=context)
 
-    async def create_datagram_endpoint(  # type: ignore[override]
-        self, protocol_factory: Callable[[], Any], *, sock: Readable, **_: Any
-    ) -> tuple[Any, Any]:
-        """Join a protocol to one of the lab's sockets."""
-        return sock.attach(self, protocol_factory)
-
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
-        """Call back when one of the lab's sockets has something to read."""
-        fd.on_readable = lambda: self.run(callback, *args)
+        """Call back when one of the lab's descriptors has something to read; while the process is stopped, later."""
+        watched: Readable = fd
+
+        def read() -> None:
+            self._told = False
+            if watched.on_readable is not None:
+                callback(*args)
+                watched.tell()
+
+        def on_readable() -> None:
+            if not self._told:
+                self._told = True
+                self.call_soon(read)
+
+        watched.on_readable = on_readable
 
     def remove_reader(self, fd: Any) -> bool:
         """Call back no more."""
