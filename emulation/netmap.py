@@ -68,18 +68,15 @@ def save_map(path: Path, data: MapData, scheme: Scheme = "light") -> None:
 
 def draw_maps(data: MapData, scheme: Scheme | None = None) -> str:
     """Return both maps and their legend as one ``<svg>``; with a `scheme` it brings its colours and a background."""
-    gap = 48.0 if len(data.nodes) <= 30 else 28.0 if len(data.nodes) <= _LABELLED_NODES else 8.0
-    points = place_nodes(
-        data.positions, data.links, geographic=data.geographic, width=_PANEL - 2 * _MARGIN, max_height=480, gap=gap
-    ) + np.array([_MARGIN, 74.0])
-    height = float(points[:, 1].max(initial=74.0)) + 84.0
-    content = []
-    for x, caption, utilization in ((0.0, "Before", data.before), (WIDTH - _PANEL, "After", data.after)):
-        peak = float(utilization.max(initial=0.0))
-        heading = text(0, 20, caption, "t bold", 17) + text(0, 39, f"MLU {peak:.3f} {data.source}", "muted", 13)
-        panel = _draw_panel(data, points, utilization, show_changes=caption == "After")
-        content.append(element("g", heading, panel, transform=f"translate({x:.0f} 0)"))
-    content.append(_legend(WIDTH / 2, height - 20))
+    points, height = place(data)
+    panels = [
+        Panel(caption, f"MLU {utilization.max(initial=0.0):.3f} {data.source}", utilization, words)
+        for caption, utilization, words in (
+            ("Before", data.before, _words(data, data.before, data.weight_before)),
+            ("After", data.after, _words(data, data.after, data.weight_after)),
+        )
+    ]
+    content = [*draw_panels(data, points, panels), _legend(WIDTH / 2, height - 20)]
     label = "Network map, links coloured by utilization, before and after"
     if scheme is None:
         return picture(WIDTH, height, label, content)
@@ -89,30 +86,72 @@ def draw_maps(data: MapData, scheme: Scheme | None = None) -> str:
     return picture(wide, high, label, (background, framed), BASE_STYLE + style(scheme))
 
 
-def _draw_panel(
-    data: MapData, points: NDArray[np.float64], utilization: NDArray[np.float64], *, show_changes: bool
-) -> str:
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One of two maps beside each other.
+
+    Parameters
+    ----------
+    caption, subtitle : its heading
+    share : (L,) float64, how full each lane is drawn; above 1 it is marked as overloaded
+    words : (L,) what a lane says of itself
+    peak : what is written beside the fullest lane; default: its share in per cent
+    """
+
+    caption: str
+    subtitle: str
+    share: NDArray[np.float64]
+    words: Sequence[str]
+    peak: str = ""
+
+
+def place(data: MapData) -> tuple[NDArray[np.float64], float]:
+    """Return where the nodes of a panel are drawn, (N, 2) float64, and the height of the picture."""
+    gap = 48.0 if len(data.nodes) <= 30 else 28.0 if len(data.nodes) <= _LABELLED_NODES else 8.0
+    points = place_nodes(
+        data.positions, data.links, geographic=data.geographic, width=_PANEL - 2 * _MARGIN, max_height=480, gap=gap
+    ) + np.array([_MARGIN, 74.0])
+    return points, float(points[:, 1].max(initial=74.0)) + 84.0
+
+
+def draw_panels(data: MapData, points: NDArray[np.float64], panels: Sequence[Panel]) -> list[str]:
+    """Return two panels side by side."""
+    content = []
+    for x, panel in zip((0.0, WIDTH - _PANEL), panels, strict=True):
+        heading = text(0, 20, panel.caption, "t bold", 17) + text(0, 39, panel.subtitle, "muted", 13)
+        content.append(element("g", heading, _draw_panel(data, points, panel), transform=f"translate({x:.0f} 0)"))
+    return content
+
+
+def _words(data: MapData, utilization: NDArray[np.float64], weights: NDArray[np.int64]) -> list[str]:
+    """Say of each link how loaded it is, and its weight; of a weight that changed, from what."""
+    words = []
+    for n, (src, dst) in enumerate(data.links.tolist()):
+        old, now = int(data.weight_before[n]), int(weights[n])
+        weight = f"{now}" if old == now else f"{old} → {now}"
+        words.append(f"{data.nodes[src]} → {data.nodes[dst]}: {utilization[n]:.1%} of capacity, weight {weight}")
+    return words
+
+
+def _draw_panel(data: MapData, points: NDArray[np.float64], panel: Panel) -> str:
     """Return one map: lanes from the least loaded to the most, then nodes, then words."""
+    share = panel.share
     num_nodes = len(data.nodes)
     radius = 6.5 if num_nodes <= 30 else 4.5 if num_nodes <= 100 else 2.5
     widest = 7.0 if num_nodes <= 30 else 4.0 if num_nodes <= 100 else 2.0
     shapes = []
     lines = centre_lines(points, data.links, radius + 11)
-    order = np.argsort(utilization, kind="stable").tolist()
+    order = np.argsort(share, kind="stable").tolist()
     for n in order:
-        src, dst = data.links[n].tolist()
-        old, new = int(data.weight_before[n]), int(data.weight_after[n])
-        words = f"{data.nodes[src]} → {data.nodes[dst]}: {utilization[n]:.1%} of capacity, weight "
-        words += f"{old} → {new}" if show_changes and old != new else f"{new if show_changes else old}"
         marked = " peak" if n == order[-1] else ""
-        shapes.append(_lane(lines[n], float(utilization[n]), radius, widest, words, marked))
+        shapes.append(_lane(lines[n], float(share[n]), radius, widest, panel.words[n], marked))
     shapes += [
         element("circle", title(name), cx=x, cy=y, r=radius, class_="node", stroke_width=1.6)
         for name, (x, y) in zip(data.nodes, points.tolist(), strict=True)
     ]
     lettering = Lettering(points, lines, radius, _PANEL)
     if order:
-        shapes.append(_callout(lettering, order[-1], float(utilization[order[-1]]), widest))
+        shapes.append(_callout(lettering, order[-1], float(share[order[-1]]), widest, panel.peak))
     if num_nodes <= _LABELLED_NODES:
         shapes += [lettering.name_node(n, name) for n, name in enumerate(data.nodes)]
     return "".join(shapes)
@@ -138,10 +177,10 @@ def _lane(
     return band + element("polyline", points=middle, class_="line over-mark", stroke_width=1.3, stroke_dasharray="3 4")
 
 
-def _callout(lettering: Lettering, link: int, utilization: float, widest: float) -> str:
-    """Return the utilization of the most loaded link, written beside it."""
-    shade = "t-over" if utilization > 1.0 else "t"
-    return lettering.name_link(link, f"{utilization:.0%}", widest + 4, f"{shade} bold")
+def _callout(lettering: Lettering, link: int, share: float, widest: float, words: str) -> str:
+    """Return what is written beside the fullest link."""
+    shade = "t-over" if share > 1.0 else "t"
+    return lettering.name_link(link, words or f"{share:.0%}", widest + 4, f"{shade} bold")
 
 
 def _legend(centre: float, baseline: float) -> str:

@@ -15,6 +15,7 @@ from emulation.atomic import write_atomic
 from emulation.figures import MAX_ROWS, draw_bytes, draw_steps, draw_utilization
 from emulation.netmap import MapData, draw_maps, save_map
 from emulation.outcome import computing_words, failure_words
+from emulation.overheadmap import draw_overhead
 from emulation.records import Level, LinkRow, Summary
 from emulation.report_style import STYLE
 from emulation.results import REPORT_FILE, Run, read_run
@@ -71,7 +72,7 @@ def render_report(run: Run) -> str:
         _section("The network", draw_maps(map_data(run)), "The number on each map is its most loaded link."),
         _section("MLU per step", chart, _steps_caption(summary)),
         _section("Utilization per link", draw_utilization(rows), most + "Sorted by predicted utilization before."),
-        _section("What the agents sent", _bytes_figure(rows), _overhead_caption(summary, rows)),
+        _section("What the agents sent", _bytes_figure(run), _overhead_caption(summary, rows)),
         _section("All links", _links_table(rows), ""),
         _section("How the run was made", _manifest_table(run), ""),
     ]
@@ -148,10 +149,10 @@ def _steps_caption(summary: Summary) -> str:
     return f"Thin: after each step. Bold: the best so far; the lowest was reached {at}."
 
 
-def _bytes_figure(rows: Sequence[LinkRow]) -> str:
-    if all(row.bytes is None for row in rows):
+def _bytes_figure(run: Run) -> str:
+    if all(row.bytes is None for row in run.links):
         return "<p>The agents' frames were not counted in this run.</p>"
-    return draw_bytes(rows)
+    return draw_overhead(map_data(run), run.links) + draw_bytes(run.links)
 
 
 def _overhead_caption(summary: Summary, rows: Sequence[LinkRow]) -> str:

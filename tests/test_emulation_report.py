@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_folders import make_run, make_summary
 
-from emulation import figures, layout, netmap, records, report, results, svg
+from emulation import figures, layout, netmap, overheadmap, records, report, results, svg
 from routing.errors import InputError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -77,7 +77,7 @@ def test_report_says_what_happened(run: results.Run) -> None:
         "emulation/run.py alps --traffic gravity",
     ):
         assert expected in words
-    assert len(pictures(report.render_report(run))) == 4
+    assert len(pictures(report.render_report(run))) == 5
 
 
 def test_report_is_self_contained(run: results.Run) -> None:
@@ -102,7 +102,7 @@ def test_every_outcome_has_a_report(tmp_path: Path, status: records.Status, meas
     page = report.write_report(tmp_path).read_text()
     assert "nan" not in page.split("<body>")[1]
     assert ("MLU measured" in visible(page)) == measured
-    assert len(pictures(page)) == 4
+    assert len(pictures(page)) == 5
 
 
 def test_uncounted_frames_are_named(run: results.Run) -> None:
@@ -127,7 +127,7 @@ def test_names_are_only_ever_text(run: results.Run, names: list[str]) -> None:
     renamed = replace(run, inputs=replace(run.inputs, nodes=tuple(names)), links=tuple(rows))
     page = report.render_report(renamed)
     assert "<script" not in page
-    assert len(pictures(page)) == 4
+    assert len(pictures(page)) == 5
     assert '</title></svg><script>"&' in visible(page)
 
 
@@ -139,6 +139,22 @@ def test_map_colours_and_marks_overload(run: results.Run) -> None:
     assert len(over) == 1 and "Paris → Zürich" in (over[0].findtext(f"{SVG}title") or "")
     assert not [shape for shape in after.iter(f"{SVG}polygon") if shape.get("class", "").startswith("over")]
     assert any(shape.text == "108%" or shape.text == "107%" for shape in before.iter(f"{SVG}text"))
+
+
+def test_the_overhead_map_shows_each_links_bytes(run: results.Run) -> None:
+    rows = list(run.links)
+    rows[4] = msgspec.structs.replace(rows[4], wire_bytes=300_000)
+    page = ET.fromstring(overheadmap.draw_overhead(report.map_data(run), rows))
+    frames, sharing = page.findall(f"{SVG}g")[:2]
+    lanes = {shape.findtext(f"{SVG}title"): shape.get("class") for shape in frames.iter(f"{SVG}polygon")}
+    assert len(lanes) == len(rows) == len(list(sharing.iter(f"{SVG}polygon")))
+    busiest, other = rows[4], rows[0]
+    words = f"300,000 bytes on the wire, headers included; {busiest.frames:,} frames in all"
+    assert lanes[f"{busiest.src} → {busiest.dst}: {words}"] == "u9 peak"
+    assert "u5" in [look for name, look in lanes.items() if (name or "").startswith(f"{other.src} → {other.dst}")]
+    assert any(shape.text == "300.0 kB" for shape in frames.iter(f"{SVG}text"))
+    nothing = [msgspec.structs.replace(row, wire_bytes=None, sharing_bytes=0) for row in rows]
+    ET.fromstring(overheadmap.draw_overhead(report.map_data(run), nothing))
 
 
 @pytest.mark.parametrize(
