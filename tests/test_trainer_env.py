@@ -143,6 +143,17 @@ def test_generated_instances_repeat_and_differ() -> None:
         assert set(np.unique(x.start_weights)) <= {1, 2, 3, 4}
 
 
+def test_papers_matrices_alternate() -> None:
+    source = InstanceSource(("nsfnet", "geant2"), None, 1, matrices=3, fixed_start=True)
+    drawn = [i for draw in range(8) for i in source.train(draw, 2)]
+    assert [(i.topology.name, i.profile) for i in drawn[:4]] == [
+        ("nsfnet", "uniform"), ("nsfnet", "gravity"), ("geant2", "uniform"), ("geant2", "gravity")
+    ]  # fmt: skip
+    names = [i.traffic.name for i in drawn[::4]]
+    assert names[0] == names[3] and len(set(names)) == 3
+    assert len({i.start_weights.tobytes() for i in drawn if i.topology.name == "nsfnet"}) == 1
+
+
 @needs_data
 def test_published_matrices_are_split_once() -> None:
     assert sorted([*TRAIN, *VALIDATION, *TEST]) == list(range(150))

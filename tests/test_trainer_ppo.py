@@ -121,6 +121,8 @@ def test_whole_batches_move_to_the_device(preset: str) -> None:
     optimizer = torch.optim.Adam(there.parameters())
     for path in paths:
         path.to(there.device)
+    graph = there.graphs.get([(paths[0].topology, 2)], there.device)
+    assert graph.senders.is_meta and graph.receivers.is_meta and graph.first.is_meta and graph.in_degree.is_meta
     batches = list(minibatches(paths, 2, 1.0, torch.Generator().manual_seed(0)))
     assert len(batches) == 2
     for batch in batches:

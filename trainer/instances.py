@@ -125,9 +125,20 @@ class InstanceSource:
     data : folder of the published data set, or None for generated matrices
     seed : of everything that is drawn
     stretch : episode length in units of the default
+    matrices : how many training matrices each network and profile has, taken in turn; None: any, drawn
+    fixed_start : all episodes on a network start from the same weights, the paper's own where the data set has them
     """
 
-    def __init__(self, topologies: tuple[str, ...], data: Path | None, seed: int, stretch: float = 1.0) -> None:
+    def __init__(
+        self,
+        topologies: tuple[str, ...],
+        data: Path | None,
+        seed: int,
+        stretch: float = 1.0,
+        *,
+        matrices: int | None = None,
+        fixed_start: bool = False,
+    ) -> None:
         forbidden = sorted(set(topologies) & set(NEVER_TRAINED))
         if forbidden:
             raise InputError(f"{forbidden[0]} is kept for testing, expected other networks to train on")
@@ -135,6 +146,8 @@ class InstanceSource:
         self._published = PublishedData(data) if data else None
         self._seed = seed
         self._stretch = stretch
+        self._matrices = matrices
+        self._fixed_start = fixed_start
         self._random: dict[int, Topology] = {}
 
     @property
@@ -142,7 +155,8 @@ class InstanceSource:
         """What a checkpoint's metadata says about its data."""
         names = ", ".join(dict.fromkeys(topology.name for topology, _ in self._networks))
         source = "published matrices 0-79" if self._published else "generated matrices"
-        return f"{names}; uniform and gravity traffic; {source}; start weights drawn from 1..4"
+        start = "one set of start weights" if self._fixed_start else "start weights drawn"
+        return f"{names}; uniform and gravity traffic; {source}; {start} from 1..4"
 
     def _matrix(self, topology: Topology, profile: str, index: int) -> TrafficMatrix:
         if self._published:
@@ -155,14 +169,24 @@ class InstanceSource:
         steps = max(1, round(self._stretch * default_steps(topology)))
         return Instance(topology, traffic, weights, steps, profile)
 
+    def _fixed_weights(self, topology: Topology) -> NDArray[np.int64]:
+        if self._published:
+            return self._published.paper_weights(topology)
+        return random_weights(topology.num_links, self._seed, 4)
+
     def train(self, draw: int, count: int) -> list[Instance]:
         """Draw instances: every network and profile in turn, fresh start weights; the same for the same `draw`."""
         rng = _generator(self._seed, 1, draw)
         instances = []
         for i in range(count):
-            topology, profile = self._networks[(i + draw * count) % len(self._networks)]
+            turn, network = divmod(i + draw * count, len(self._networks))
+            topology, profile = self._networks[network]
             index = int(rng.choice(TRAIN)) if self._published else int(rng.integers(_GENERATED_VALIDATION))
+            if self._matrices is not None:
+                index = turn % min(self._matrices, len(TRAIN) if self._published else self._matrices)
             weights = rng.integers(1, 5, topology.num_links)
+            if self._fixed_start:
+                weights = self._fixed_weights(topology)
             instances.append(self._instance(topology, profile, self._matrix(topology, profile, index), weights))
         return instances
 

@@ -162,7 +162,7 @@ class Trainer:
             "arguments": json.dumps(asdict(args), default=str),
             "seed": str(args.seed),
             "data": self.source.description,
-            "start": "random weights 1..4",
+            "start": "the same weights 1..4" if args.fixed_start else "random weights 1..4",
             "iterations": str(self.iteration),
             "environment_steps": str(self.global_step),
             "temperature": f"{args.temperature:g}",
@@ -181,7 +181,9 @@ def train(args: Args) -> None:
 
 
 def _train(args: Args, players: Players) -> None:
-    source = InstanceSource(args.topologies, args.data, args.seed, args.stretch)
+    source = InstanceSource(
+        args.topologies, args.data, args.seed, args.stretch, matrices=args.matrices, fixed_start=args.fixed_start
+    )
     trainer = Trainer(args, source, players)
     validation = Validation(source.validation(args.validation_matrices), players)
     if args.init is not None:
