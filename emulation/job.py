@@ -50,6 +50,8 @@ def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[
                 counted = fabric.agent_counters()
                 outage = OutageRun(plan, fabric, traffic, agents.kill) if plan.failure else None
                 outcome, computing = _episode(plan, broker, agents, console, outage)
+                if outage:
+                    outage.stop_watching(outcome.verdict == "committed")
                 left = outage.left if outage else without(plan.topology, ())
                 with console.phase("routes") as phase:
                     state = assemble.state_after(plan, outcome, left)

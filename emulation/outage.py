@@ -93,6 +93,18 @@ class OutageRun:
         if self._failed_at is not None and self._ended_s is None:
             self._ended_s = time.monotonic() - self._failed_at
 
+    def stop_watching(self, committed: bool) -> None:
+        """Wait until the routes were seen, or give that up after a commit: those of the old costs never come then.
+
+        From here on the routes are the caller's to look at. Raises OSError if they could not be read.
+        """
+        if self._watching is not None:
+            if committed:
+                self._over.set()
+            self._watching.join()
+        if self._error is not None:
+            raise self._error
+
     def finish(self, committed: bool) -> Outage:
         """Count what was lost and return what became of it all; every router forwards as it should now.
 
@@ -101,12 +113,6 @@ class OutageRun:
         committed_s = None
         if self._failed_at is not None and committed:
             committed_s = time.monotonic() - self._failed_at
-        if self._watching is not None:
-            if committed:
-                self._over.set()  # the routes of the old costs never come
-            self._watching.join()
-        if self._error is not None:
-            raise self._error
         after = self._count()
         return Outage(
             what=self._failure.what,
