@@ -22,7 +22,9 @@ from routing.runtime import DATA, RUNTIME, SHAPE, STRIDES
 # From Python's methodobject.h and modsupport.h
 _METH_FASTCALL = 0x80
 _PYTHON_API_VERSION = 1013
-_RESULTS = {"none": "ptr", "int64": "i64", "uint64": "i64", "float32": "float", "float64": "double"}
+# How numba stores a result of each type
+_RESULTS = {"none": "ptr", "bool": "i8", "float32": "float", "float64": "double"}
+_RESULTS |= {f"{sign}int{bits}": f"i{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 @dataclass(frozen=True)
@@ -190,16 +192,17 @@ def _number(i: int, kind: str) -> tuple[list[str], list[str]]:
 def _answer(kind: str) -> str:
     if kind == "none":
         return "  call void @Py_IncRef(ptr @_Py_NoneStruct)\n  ret ptr @_Py_NoneStruct"
-    lines = [f"  %value = load {_RESULTS[kind]}, ptr %result"]
-    value = "%value"
-    if kind == "float32":
-        lines.append("  %wide = fpext float %value to double")
-        value = "%wide"
-    convert, passed = {
-        "int64": ("PyLong_FromLongLong", "i64"),
-        "uint64": ("PyLong_FromUnsignedLongLong", "i64"),
-    }.get(kind, ("PyFloat_FromDouble", "double"))
-    lines.append(f"  %object = call ptr @{convert}({passed} {value})")
+    stored = _RESULTS[kind]
+    if kind.startswith("float"):
+        convert, wide, widen = "PyFloat_FromDouble", "double", "fpext"
+    elif kind.startswith("int"):
+        convert, wide, widen = "PyLong_FromLongLong", "i64", "sext"
+    else:
+        convert, wide, widen = "PyBool_FromLong" if kind == "bool" else "PyLong_FromUnsignedLongLong", "i64", "zext"
+    lines = [f"  %value = load {stored}, ptr %result"]
+    if stored != wide:
+        lines.append(f"  %wide = {widen} {stored} %value to {wide}")
+    lines.append(f"  %object = call ptr @{convert}({wide} {'%value' if stored == wide else '%wide'})")
     lines.append("  ret ptr %object")
     return "\n".join(lines)
 

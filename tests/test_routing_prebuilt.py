@@ -134,6 +134,27 @@ def test_garbage_is_not_loaded(built: Any, tmp_path: Path, monkeypatch: pytest.M
     assert prebuilt.load() is None
 
 
+def test_python_can_call_all_but_three(built: Any) -> None:
+    """What returns an array or a tuple is for other kernels; an agent that calls it waits seconds for numba."""
+    names = "from importlib import import_module\nfrom routing import jit, prebuilt\n"
+    names += "for module in prebuilt.kernel_modules(prebuilt.FOLDERS): import_module(module)\nprint(*jit.KERNELS)"
+    kernels = set(run(["-c", names]).split())
+    assert "routing.ecmp.evaluate" in kernels
+    absent = {name for name in kernels if not hasattr(built, name)}
+    assert absent == {"policy.layers._layers", "policy.few._layers", "policy.sampling.philox"}
+
+
+def test_results_of_every_kind(built: Any) -> None:
+    assert getattr(built, "policy.portable.half")(1 / 3) == np.float16(1 / 3)
+    assert getattr(built, "policy.portable.log")(1.0) == 0.0
+    assert getattr(built, "policy.few._bits")(-2.0) == np.float16(-2.0).view(np.uint16)
+    assert getattr(built, "routing.heap.push")(heap_of(0), 0, 7) is None
+    acyclic = getattr(built, "routing.transition._acyclic")
+    begins, scratch = np.array([0, 1, 2, 2], dtype=np.int32), np.zeros((2, 3), dtype=np.int32)
+    for ends, answer in (([1, 2], True), ([1, 0], False)):
+        assert acyclic(begins, np.array(ends, dtype=np.int32), np.ones(2, dtype=bool), *scratch) is answer
+
+
 def heap_of(*keys: int) -> NDArray[np.int64]:
     return np.array(keys, dtype=np.int64)
 
