@@ -32,6 +32,7 @@ from trainer.instances import PublishedData
 PROFILES = ("uniform", "gravity")
 CELLS = tuple((name, profile) for name in ("nsfnet", "gbn", "geant2") for profile in PROFILES)
 EVALUATION = range(100, 150)  # the matrices of the data set that nothing was ever trained or chosen by
+GENERATED = 1000  # where the numbers of generated matrices beside the data set's begin
 Segments = Mapping[tuple[int, int], tuple[int, ...]]
 
 
@@ -92,6 +93,7 @@ class Source:
     ----------
     cells : (network, profile); generated traffic, or that of the data set in `data`
     matrices : numbers of the matrices, for generated ones their seeds; empty: the network's own demands
+    generated : with `data`, how many generated matrices to add; they are numbered, and seeded, from `GENERATED` on
     demands : files of demands instead, each a matrix
     initial : paper, unit, given (the network's file has them), or as in `routing.initial`
     """
@@ -101,6 +103,7 @@ class Source:
     demands: tuple[str, ...] = ()
     data: Path | None = None
     initial: str = "inverse-capacity"
+    generated: int = 0
 
     @property
     def keys(self) -> list[Key]:
@@ -109,14 +112,16 @@ class Source:
             return [Key(name, "file", path) for path in self.demands for name, _ in self.cells]
         if not self.matrices:
             return [Key(name, "file", "own") for name, _ in self.cells]
-        return [Key(name, profile, matrix) for matrix in self.matrices for name, profile in self.cells]
+        matrices = [*self.matrices, *range(GENERATED, GENERATED + self.generated)]
+        return [Key(name, profile, matrix) for matrix in matrices for name, profile in self.cells]
 
     def load(self, key: Key) -> Instance:
         """Load an instance; raises InputError."""
         profile = PROFILES[0] if key.traffic == "file" else key.traffic
         network = _network(key.topology, profile)
         topology = network.topology
-        if self.data is not None:
+        generated = isinstance(key.matrix, int) and GENERATED <= key.matrix < GENERATED + self.generated
+        if self.data is not None and not generated:
             return _published(self.data, key, topology, self._weights(network))
         if isinstance(key.matrix, int):
             traffic = (gravity if profile == "gravity" else uniform)(topology, key.matrix)

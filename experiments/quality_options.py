@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--data", type=Path, metavar="DIR", help="take the matrices from the published data set instead of drawing them"
     )
+    add("--generated", type=natural, default=0, metavar="N", help="matrices to draw besides those of --data [0]")
     add("--initial", default="inverse-capacity", metavar="WEIGHTS",
         help="where searches start: paper (with --data), unit, given (by the network's file), inverse-capacity, "
         "random:SEED, or a file [inverse-capacity]")  # fmt: skip
@@ -104,6 +105,8 @@ def source_of(options: argparse.Namespace) -> Source:
         return Source(((options.graph, "file"),), (), tuple(options.demands), None, options.initial)
     if options.demands:
         raise InputError("--demands, expected --graph with it")
+    if options.generated and not options.data:
+        raise InputError("--generated, expected --data with it (without, all matrices are generated)")
     profiles = [part.strip() for part in options.traffic.split(",")]
     if not set(profiles) <= set(PROFILES) or len(set(profiles)) < len(profiles):
         raise InputError(
@@ -114,4 +117,6 @@ def source_of(options: argparse.Namespace) -> Source:
     if len(set(cells)) < len(cells):
         raise InputError(f"--topology {options.topology!r}, expected each network once")
     first = EVALUATION.start if options.data else 0
-    return Source(cells, _matrices(options.matrices or "10", first), (), options.data, options.initial)
+    return Source(
+        cells, _matrices(options.matrices or "10", first), (), options.data, options.initial, options.generated
+    )

@@ -67,6 +67,7 @@ def test_folder_and_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["--topology", "gbn", "--matrices", "3-2"], "at least one"),
         (["--topology", "gbn", "--matrices", "1,1"], "none twice"),
         (["--topology", "gbn", "--demands", "x"], "expected --graph"),
+        (["--topology", "gbn", "--generated", "3"], "expected --data"),
         (["--graph", "gbn", "--matrices", "3"], "no --matrices"),
         (["--graph", "/nowhere.graph"], "/nowhere.graph: cannot be read"),
         (["--topology", "gbn", "--data", "/nowhere"], "expected the data set"),

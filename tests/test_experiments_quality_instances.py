@@ -102,3 +102,16 @@ def test_files(tmp_path: Path) -> None:
         assert np.array_equal(instance.weights, weights)
     with pytest.raises(InputError, match="no demands of its own"):
         Source(((str(graph), "file"),)).load(Key(str(graph), "file", "own"))
+
+
+@published
+def test_generated_matrices_beside_those_of_the_data() -> None:
+    source = Source((("nsfnet", "uniform"),), (149,), data=DATA, initial="paper", generated=2)
+    assert [key.matrix for key in source.keys] == [149, 1000, 1001]
+    stored, one, two = (source.load(key) for key in source.keys)
+    assert stored.bound is not None and one.bound is None and one.stored is None
+    np.testing.assert_array_equal(one.weights, stored.weights)
+    np.testing.assert_array_equal(one.traffic.demand, uniform(one.topology, 1000).demand)
+    assert not np.array_equal(one.traffic.demand, two.traffic.demand)
+    with pytest.raises(InputError, match="no uniform matrix 1002"):
+        source.load(Key("nsfnet", "uniform", 1002))
