@@ -50,7 +50,10 @@ class Violation:
 
 @dataclass
 class Commit:
-    """A commit that was begun: all weights before it, and after it if it succeeds."""
+    """A commit that was begun: all weights before it, and after it if it succeeds.
+
+    It may come in waves: until a router says how the episode ended, `new` is as far as any has got.
+    """
 
     episode: int
     old: NDArray[np.int64]
@@ -89,6 +92,7 @@ class Truth:
         self._traffic: dict[str, tuple[TrafficMatrix, int]] = {}
         self.commit_began_at = 0  # how much had happened in the world when the newest commit was begun
         self._request_of: dict[int, str] = {}
+        self._final: set[int] = set()  # episodes whose best weights are known for sure
         self._foreign = np.zeros(area.topology.num_links, dtype=bool)
         self._by_lab = False
         area.observers.append(self._cost_changed)
@@ -137,6 +141,11 @@ class Truth:
             self._set_costs(router, epoch, event)
         elif isinstance(event, EpisodeEnded):
             self.ended[router, event.episode] = event
+            if event.began:
+                self._final.add(event.episode)
+                for commit in self.commits:
+                    if commit.episode == event.episode:
+                        commit.new = event.best_weights.copy()
             if event.status == "aborted":
                 self.noticed.append((self._world.now, "abort"))
                 if not event.reason.strip():
@@ -202,6 +211,8 @@ class Truth:
 
     def _order(self, event: SetCosts) -> None:
         commit = self._commit(event)
+        if not event.undo and event.episode not in self._final:
+            commit.new = event.weights.copy()
         for link, cost in event.costs.items():
             commit.ordered.setdefault(link, set()).add(cost)
 
