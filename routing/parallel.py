@@ -57,6 +57,11 @@ class ParallelRouting:
         if self._pool is not None:
             self._pool.shutdown()
 
+    def evaluate(self) -> None:
+        """Compute everything from the weights, from nothing."""
+        self._each(RoutingState.evaluate)
+        self._sum_loads()
+
     def raise_weights(self, links: Sequence[int]) -> None:
         """Raise the weight of each of `links` by one, one after the other, as `RoutingState.raise_weights` does."""
         self._each(lambda part: part.raise_weights(links))

@@ -34,6 +34,20 @@ def test_loads_weights_and_shares_are_those_of_one_thread(threads: int, ecmp: bo
     several.close()
 
 
+def test_a_full_evaluation_in_several_threads() -> None:
+    topology, traffic, _ = load_network("synth:40:130")
+    assert traffic is not None
+    several = ParallelRouting(topology, traffic, inverse_capacity(topology), threads=3)
+    links = list(range(0, topology.num_links, 3))
+    several.raise_weights(links)
+    after_changes = several.load.copy()
+    several.load[:] = 0
+    several.evaluate()
+    np.testing.assert_array_equal(several.load, after_changes)
+    np.testing.assert_array_equal(several.load, RoutingState(topology, traffic, several.weights).load)
+    several.close()
+
+
 def test_shares_must_be_tracked() -> None:
     topology, traffic, _ = load_network("synth:10:30")
     assert traffic is not None

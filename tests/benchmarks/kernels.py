@@ -13,7 +13,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import networkx as nx
 import numpy as np
@@ -22,6 +21,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
 from routing.formats import load_topology
+from routing.parallel import ParallelRouting
 from routing.state import RoutingState
 from routing.topology import Topology
 from routing.traffic import uniform
@@ -104,22 +104,6 @@ def distance_jobs(topology: Topology, state: RoutingState) -> dict[str, Job]:
     }
 
 
-def threaded(state: RoutingState, threads: int) -> Job:
-    """Return a job: the full evaluation, the destinations dealt to `threads` threads (the kernels release the GIL)."""
-    rows = np.arange(state.topology.num_nodes, dtype=np.int32)
-    parts = [
-        RoutingState(state.topology, state.traffic, state.weights, destinations=part)
-        for part in np.array_split(rows, threads)
-    ]
-    pool = ThreadPoolExecutor(threads)
-
-    def job() -> object:
-        list(pool.map(RoutingState.evaluate, parts))
-        return np.sum([part.load for part in parts], axis=0)
-
-    return job
-
-
 def increments(state: RoutingState, count: int, greedy: bool) -> list[float]:
     """Return the times of `count` increments: of the most utilised link, or of random links."""
     clock = time.perf_counter if state.topology.num_nodes < _LARGE else time.thread_time  # the latter costs 1 us
@@ -153,7 +137,8 @@ def benchmark(name: str, seconds: float, threads: int) -> None:
     np.testing.assert_allclose([loads[ends] for ends in links], state.load_bps, rtol=1e-9, atol=1e-3)  # type: ignore[index]
     jobs: dict[str, Job] = {"ours: distances, splits, loads": state.evaluate}
     if threads > 1:
-        jobs[f"ours, {threads} threads"] = threaded(state, threads)
+        parallel = ParallelRouting(topology, traffic, weights, threads=threads)
+        jobs[f"ours, {threads} threads"] = parallel.evaluate
     jobs |= distance_jobs(topology, state)
     jobs["networkx: distances, splits, loads"] = networkx_evaluation(topology, state)
     show("full evaluation: median, minimum, ratio", take_turns(jobs, seconds), unit, symbol)
