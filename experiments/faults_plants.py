@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -108,7 +107,7 @@ PLANTS = {
     ),
     "no-authentication": Plant(
         "any tag is accepted",
-        ((agent.session, "hmac", SimpleNamespace(compare_digest=lambda a, b: True)),),
+        ((agent.session, "compare_digest", lambda a, b: True),),
         fault="corruption",
     ),
 }
