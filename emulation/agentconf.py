@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -12,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from agent.broker import parse_broker
 from agent.config import AgentConfig, Neighbor
+from coordinator.keygen import write_key
+from emulation.doors import Entry
 from emulation.fabric import AGENT_PORT, Fabric
 from routing.formats import save_topology
 from routing.topology import Topology
@@ -21,7 +21,6 @@ from routing.topology import Topology
 AGENT_FILE = "agent.toml"
 _KEY_FILE = "domain.key"
 TOPOLOGY_FILE = "topology.graphml"
-_KEY_BYTES = 32
 
 # Three missed hellos and room for the scheduling gaps of many Pythons on two cores.
 _DEAD_S = 3.0
@@ -76,7 +75,7 @@ def on_loopback(topology: Topology) -> Place:
 
 
 def agent_config(
-    place: Place, topology: Topology, node: int, folder: Path, *, broker: str, checkpoint: str
+    place: Place, topology: Topology, node: int, folder: Path, *, entry: Entry, checkpoint: str
 ) -> AgentConfig:
     """Return what the agent of router `node` has to know.
 
@@ -84,7 +83,7 @@ def agent_config(
     ----------
     place : where agents are
     folder : the run folder, for which `write_shared` has been called
-    broker : ``unix:PATH`` or ``host:port``
+    entry : how it enters the broker
     checkpoint : name or file
     """
     out = topology.out_links(node)
@@ -92,8 +91,9 @@ def agent_config(
         router=topology.nodes[node],
         topology=str(folder / TOPOLOGY_FILE),
         checkpoint=checkpoint,
-        broker=broker,
-        insecure_broker=not parse_broker(broker).path,  # on loopback, where the users of the machine are trusted
+        broker=entry.broker,
+        credentials=entry.credentials,
+        insecure_broker=entry.insecure,
         key_file=str(folder / _KEY_FILE),
         port=AGENT_PORT,
         ospf=place.ospf(node),
@@ -104,11 +104,9 @@ def agent_config(
 
 
 def write_shared(folder: Path, topology: Topology) -> None:
-    """Write what all agents read, the topology and a fresh domain key, into the run folder. Raises OSError."""
+    """Write what all agents read, the topology and a fresh domain key, into the run folder. OSError, InputError."""
     save_topology(folder / TOPOLOGY_FILE, topology)
-    descriptor = os.open(folder / _KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(_KEY_BYTES))
+    write_key(folder / _KEY_FILE)
 
 
 def write_config(folder: Path, config: AgentConfig) -> Path:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 
-from agent.broker import BrokerAddress, parse_broker
 from emulation.agentconf import TOPOLOGY_FILE, agent_config, on_fabric, write_config, write_shared
-from emulation.broker import Broker
 from emulation.console import RunConsole
+from emulation.doors import Doors, Entry
 from emulation.fabric import Fabric
 from emulation.isolate import Isolation
+from emulation.job import entered
 from emulation.plan import Plan
 from routing.traffic import save_traffic
 
@@ -23,13 +22,11 @@ _TRAFFIC_FILE = "traffic.npy"
 
 def leave_to_user(plan: Plan, fabric: Fabric, isolation: Isolation, console: RunConsole) -> None:
     """Say how to launch each agent and the coordinator; then Mininet's prompt with ``--cli``, else wait for Ctrl-C."""
-    given = plan.options.broker
-    with ExitStack() as stack:
-        broker = stack.enter_context(Broker(fabric.run_dir)).address if given is None else parse_broker(given)
+    with entered(plan, fabric.run_dir, isolation.host_network) as doors:
         console.heading("As root in other terminals, one command per agent, and the coordinator:")
-        for name, command in launch_commands(plan, fabric, isolation, broker).items():
+        for name, command in launch_commands(plan, fabric, isolation, doors).items():
             print(f"{name}: {command}")
-        print(f"coordinator: {coordinator_command(plan, fabric, broker)}", flush=True)
+        print(f"coordinator: {coordinator_command(plan, fabric, doors.coordinator)}", flush=True)
         if plan.options.cli:
             fabric.hosts.prompt()
             return
@@ -38,7 +35,7 @@ def leave_to_user(plan: Plan, fabric: Fabric, isolation: Isolation, console: Run
             signal.pause()
 
 
-def launch_commands(plan: Plan, fabric: Fabric, isolation: Isolation, broker: BrokerAddress) -> dict[str, str]:
+def launch_commands(plan: Plan, fabric: Fabric, isolation: Isolation, doors: Doors) -> dict[str, str]:
     """Write each agent's configuration and return the commands that launch them from outside: router -> command."""
     topology, folder = plan.topology, fabric.run_dir
     write_shared(folder, topology)
@@ -46,7 +43,7 @@ def launch_commands(plan: Plan, fabric: Fabric, isolation: Isolation, broker: Br
     commands = {}
     for node, name in enumerate(topology.nodes):
         config = agent_config(
-            place, topology, node, folder, broker=str(broker), checkpoint=_absolute(plan.options.checkpoint)
+            place, topology, node, folder, entry=doors.agents[node], checkpoint=_absolute(plan.options.checkpoint)
         )
         path = write_config(fabric.folder(node), config)
         # First into the run's pid and mount namespaces, where processes have other numbers; then into the router's.
@@ -55,12 +52,12 @@ def launch_commands(plan: Plan, fabric: Fabric, isolation: Isolation, broker: Br
     return commands
 
 
-def coordinator_command(plan: Plan, fabric: Fabric, broker: BrokerAddress) -> str:
+def coordinator_command(plan: Plan, fabric: Fabric, entry: Entry) -> str:
     """Write the traffic matrix, and return the command that has the agents optimise for it."""
     options, folder = plan.options, fabric.run_dir
     save_traffic(folder / _TRAFFIC_FILE, plan.traffic, plan.topology)
     arguments = [
-        "--topology", str(folder / TOPOLOGY_FILE), "--broker", str(broker), "--traffic", str(folder / _TRAFFIC_FILE),
+        "--topology", str(folder / TOPOLOGY_FILE), "--broker", entry.broker, "--traffic", str(folder / _TRAFFIC_FILE),
         "--steps", str(plan.steps), "--seed", str(options.seed), "--initial", _absolute(options.initial),
         "--checkpoint", _absolute(options.checkpoint), "--share", options.share,
     ]  # fmt: skip

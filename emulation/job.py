@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from agent.broker import BrokerAddress, parse_broker
+from agent.credentials import Door
 from agent.program import Shared
 from coordinator.outcome import Outcome
 from emulation import assemble
 from emulation.agentconf import Place, agent_config, on_fabric, on_loopback, write_shared
 from emulation.agents import Agents
 from emulation.assemble import Seen
-from emulation.broker import Broker
 from emulation.console import EpisodeProgress, RunConsole
+from emulation.doors import Doors, own_doors, relayed, users_doors
 from emulation.fabric import Fabric
 from emulation.inputs import write_inputs
 from emulation.network import measured, running_fabric, running_traffic
@@ -31,11 +31,16 @@ from policy.mpnn import Network
 from routing.state import RoutingState
 from routing.subnetwork import without
 
+_RELAY_LOG = "relay.log"
 EXIT = {"committed": 0, "kept": 0, "aborted": 3}
 
 
-def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[Fabric], None]) -> int:
+def run_emulated(
+    plan: Plan, folder: Path, console: RunConsole, host_network: int, then: Callable[[Fabric], None]
+) -> int:
     """Run on Mininet and FRR: bring up, measure, optimise, verify, measure; `then` comes before the network goes.
+
+    `host_network` is a descriptor of the network namespace outside, where a user's broker is.
 
     Raises EmulationError if a tool, daemon or agent fails.
     """
@@ -44,12 +49,15 @@ def run_emulated(plan: Plan, folder: Path, console: RunConsole, then: Callable[[
     with running_fabric(plan, folder, console) as fabric:
         bring_up_s = time.monotonic() - began
         place = on_fabric(fabric)
-        with _broker(plan, folder) as broker, _agents(plan, folder, place, broker, console, fabric.folder) as agents:
+        with (
+            entered(plan, folder, host_network) as doors,
+            _agents(plan, folder, place, doors, console, fabric.folder) as agents,
+        ):
             with running_traffic(plan, fabric, console) as traffic:
                 before = measured(plan, fabric, traffic, console, "measure before")
                 counted = fabric.agent_counters()
                 outage = OutageRun(plan, fabric, traffic, agents.kill) if plan.failure else None
-                outcome, computing = _episode(plan, broker, agents, console, outage)
+                outcome, computing = _episode(plan, doors.coordinator.door(), agents, console, outage)
                 if outage:
                     outage.stop_watching(outcome.verdict == "committed")
                 left = outage.left if outage else without(plan.topology, ())
@@ -92,11 +100,11 @@ def run_loopback(plan: Plan, folder: Path, console: RunConsole) -> int:
     for node in range(plan.topology.num_nodes):
         router_folder(node).mkdir()
     with (
-        _broker(plan, folder) as broker,
-        _agents(plan, folder, on_loopback(plan.topology), broker, console, router_folder) as agents,
+        entered(plan, folder, None) as doors,
+        _agents(plan, folder, on_loopback(plan.topology), doors, console, router_folder) as agents,
     ):
         bring_up_s = time.monotonic() - began
-        outcome, computing = _episode(plan, broker, agents, console)
+        outcome, computing = _episode(plan, doors.coordinator.door(), agents, console)
     seen = Seen(
         outcome=outcome,
         before=None,
@@ -113,13 +121,17 @@ def run_loopback(plan: Plan, folder: Path, console: RunConsole) -> int:
 
 
 @contextmanager
-def _broker(plan: Plan, folder: Path) -> Iterator[BrokerAddress]:
-    """Use the user's broker, or one of our own."""
-    if plan.options.broker is not None:
-        yield parse_broker(plan.options.broker)
-        return
-    with Broker(folder) as broker:
-        yield broker.address
+def entered(plan: Plan, folder: Path, host_network: int | None) -> Iterator[Doors]:
+    """Use the user's broker, through a relay where there is no other way, or one of our own."""
+    given = users_doors(plan.options, plan.topology)
+    if given is None:
+        with own_doors(folder, plan.topology) as doors:
+            yield doors
+    elif host_network is None:
+        yield given
+    else:
+        with relayed(given, host_network, folder / _RELAY_LOG) as doors:
+            yield doors
 
 
 @contextmanager
@@ -127,7 +139,7 @@ def _agents(
     plan: Plan,
     folder: Path,
     place: Place,
-    broker: BrokerAddress,
+    doors: Doors,
     console: RunConsole,
     router_folder: Callable[[int], Path],
 ) -> Iterator[Agents]:
@@ -135,7 +147,7 @@ def _agents(
     options, topology = plan.options, plan.topology
     write_shared(folder, topology)
     configs = [
-        agent_config(place, topology, node, folder, broker=str(broker), checkpoint=options.checkpoint)
+        agent_config(place, topology, node, folder, entry=doors.agents[node], checkpoint=options.checkpoint)
         for node in range(topology.num_nodes)
     ]
     agents = Agents(configs, place, router_folder)
@@ -153,7 +165,7 @@ def _agents(
 
 
 def _episode(
-    plan: Plan, broker: BrokerAddress, agents: Agents, console: RunConsole, outage: OutageRun | None = None
+    plan: Plan, door: Door, agents: Agents, console: RunConsole, outage: OutageRun | None = None
 ) -> tuple[Outcome, Computing | None]:
     """Let the agents decide, showing how they get on, and let fail what is to fail meanwhile."""
     live, start = (
@@ -183,7 +195,7 @@ def _episode(
             outage.on_step(step)
 
     with waiting:
-        outcome = optimise(plan, broker, watch=agents.check_alive, on_waiting=on_waiting, on_step=on_step)
+        outcome = optimise(plan, door, watch=agents.check_alive, on_waiting=on_waiting, on_step=on_step)
     computing = usage.end(outcome.root.steps * plan.checkpoint.preset.rounds if outcome.root else 0)
     if outage is not None:
         outage.episode_ended()

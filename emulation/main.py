@@ -66,7 +66,7 @@ def _on_emulated_network(plan: Plan, folder: Path, isolation: Isolation, console
             if plan.options.cli:
                 fabric.hosts.prompt()
 
-        return run_emulated(plan, folder, console, then)
+        return run_emulated(plan, folder, console, isolation.host_network, then)
     with running_fabric(plan, folder, console) as fabric, running_traffic(plan, fabric, console) as traffic:
         measured(plan, fabric, traffic, console, "measure before")
         leave_to_user(plan, fabric, isolation, console)

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import uvloop
 
-from agent.broker import BrokerAddress
+from agent.credentials import Door
 from coordinator.events import EpisodeEnded, StepDone
 from coordinator.mqtt import Coordinator
 from coordinator.outcome import Outcome
-from coordinator.protocol import CoordinatorProtocol, Request, first_episode
+from coordinator.protocol import CoordinatorProtocol, Patience, Request, first_episode
 from coordinator.request import make_request
 from emulation.plan import Plan
 from emulation.processes import EmulationError
@@ -43,15 +43,13 @@ def request(plan: Plan) -> Request:
     )
 
 
-def optimise(
-    plan: Plan, broker: BrokerAddress, *, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
-) -> Outcome:
+def optimise(plan: Plan, door: Door, *, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep) -> Outcome:
     """Wait until all agents are ready, run one episode, and return its outcome.
 
     Parameters
     ----------
     plan : what to decide
-    broker : where the agents are heard
+    door : how to enter the broker where the agents are heard
     watch : raises if an agent's process is gone
     on_waiting : told (agents that are ready, agents in all) while they gather
     on_step : told (step, MLU, names of the links) at each step, step 0 being the start
@@ -60,14 +58,14 @@ def optimise(
     ------
     EmulationError : agents are missing
     """
-    return uvloop.run(_optimise(plan, broker, watch, on_waiting, on_step))
+    return uvloop.run(_optimise(plan, door, watch, on_waiting, on_step))
 
 
 async def _optimise(
-    plan: Plan, broker: BrokerAddress, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
+    plan: Plan, door: Door, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
 ) -> Outcome:
-    protocol = CoordinatorProtocol(plan.topology.nodes, first=first_episode(time.time()))
-    coordinator = Coordinator(protocol, broker)
+    protocol = CoordinatorProtocol(plan.topology, first=first_episode(time.time()), patience=Patience(gather_s=READY_S))
+    coordinator = Coordinator(protocol, door.address, tls=door.tls)
     coordinator.submit(request(plan))
     following = asyncio.create_task(_follow(coordinator, plan.topology, on_step), name="follow the episode")
     others = [
@@ -107,5 +105,5 @@ async def _follow(coordinator: Coordinator, topology: Topology, on_step: OnStep)
         event = await coordinator.events.get()
         if isinstance(event, StepDone):
             on_step(event.step, event.mlu, ", ".join(topology.link_name(link) for link in event.links))
-        elif isinstance(event, EpisodeEnded):
+        elif isinstance(event, EpisodeEnded) and not event.outcome.again:
             return event.outcome

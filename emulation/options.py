@@ -34,6 +34,8 @@ class Options:
     fabric : Mininet and FRR, or processes on loopback addresses
     spawn : how agents start
     broker : ``unix:PATH`` or ``host:port``; None: our own
+    credentials : folder that ``python -m coordinator broker`` made, for a broker over TCP
+    insecure_broker : allow one over TCP without credentials
     rate : bit/s of the link with the largest capacity
     window_s : length of each traffic measurement
     out : run folder; None: runs/<time>-<topology>
@@ -57,6 +59,8 @@ class Options:
     fabric: Literal["mininet", "loopback"]
     spawn: Literal["fork", "exec"]
     broker: str | None
+    credentials: Path | None
+    insecure_broker: bool
     rate: float
     window_s: float
     out: Path | None
@@ -110,6 +114,8 @@ def parse(arguments: Sequence[str]) -> Options:
     add("--fail", metavar="A-B@STEP", help="let the link between A and B fail after a step; needs Mininet")
     add("--fail-router", metavar="R@STEP", help="let router R fail after a step; needs Mininet")
     add("--broker", metavar="unix:PATH|HOST:PORT", help="an MQTT broker that runs already")
+    add("--credentials", type=Path, metavar="DIR", help="certificates for it, made by python -m coordinator broker DIR")
+    add("--insecure-broker", action="store_true", help="allow a broker over TCP without certificates")
     add("--out", type=Path, metavar="DIR", help="run folder (runs/<time>-<topology>)")
     add("--json", action="store_true", help="only the summary, as JSON, on standard output")
     add("--cli", action="store_true", help="Mininet's prompt when done")

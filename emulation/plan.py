@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.broker import parse_broker
+from emulation.doors import users_doors
 from emulation.failure import Failure, parse_failure
 from emulation.options import Options
 from policy.checkpoint import Checkpoint, load_checkpoint
@@ -54,10 +54,11 @@ class Plan:
 
 def prepare(options: Options) -> Plan:
     """Load and check whatever the options name. Raises InputError."""
-    if options.broker is not None and not parse_broker(options.broker).path and options.fabric == "mininet":
-        raise InputError(f"broker {options.broker}: emulated routers reach no TCP broker outside, expected unix:/path")
+    if options.broker is None and (options.credentials is not None or options.insecure_broker):
+        raise InputError("--credentials and --insecure-broker are for a broker that runs already, expected --broker")
     profile = options.profile or (options.traffic if options.traffic in _KINDS else "uniform")
     topology = load_topology(options.topology, profile)
+    users_doors(options, topology)  # whether they open
     kind = _KINDS.get(options.traffic)
     traffic = kind(topology, options.seed) if kind else load_traffic(options.traffic, topology)
     live_weights = inverse_capacity(topology)

@@ -36,6 +36,8 @@ def test_defaults_are_the_documented_ones() -> None:
         fabric="mininet",
         spawn="fork",
         broker=None,
+        credentials=None,
+        insecure_broker=False,
         rate=10e6,
         window_s=8.0,
         out=None,

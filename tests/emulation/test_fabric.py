@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agent.config import load_config
 from agent.frr import FrrError, FrrRouter, FrrUnavailable
 from emulation.agentconf import agent_config, on_fabric, write_config, write_shared
+from emulation.doors import Entry
 from emulation.fabric import AGENT_PORT, SINK_PORTS, Fabric
 from emulation.flows import Stream, TrafficSender
 from emulation.isolate import Isolation
@@ -269,7 +270,7 @@ def test_agents_configuration_is_what_an_agent_reads(tmp_path: Path) -> None:
         fabric = Fabric(topology, tmp_path, np.ones(4, dtype=np.int64))
         write_shared(tmp_path, topology)
         configs = [
-            agent_config(on_fabric(fabric), topology, node, tmp_path, broker="unix:/b", checkpoint="default")
+            agent_config(on_fabric(fabric), topology, node, tmp_path, entry=Entry("unix:/b"), checkpoint="default")
             for node in range(3)
         ]
         for node, config in enumerate(configs):
