@@ -48,7 +48,7 @@ class Program:
         self._stopped_by = 0
         self._follower: asyncio.Task[int] | None = None
         protocol = CoordinatorProtocol(
-            inputs.topology.nodes, first=first_episode(time.time()), patience=Patience(silence_s=config.silence_s)
+            inputs.topology, first=first_episode(time.time()), patience=Patience(silence_s=config.silence_s)
         )
         self._protocol = protocol
         self._coordinator = Coordinator(protocol, config.door.address, domain=config.domain, tls=config.door.tls)
@@ -93,8 +93,8 @@ class Program:
             self._print(event)
             if isinstance(event, EpisodeEnded):
                 outcome = event.outcome
-                self._aborted |= outcome.verdict in ("aborted", "partial") and not outcome.superseded
-                if self._stopped_by or not (self._next() or self._stays):
+                self._aborted |= outcome.verdict in ("aborted", "partial") and not (outcome.superseded or outcome.again)
+                if self._stopped_by or not (outcome.again or self._next() or self._stays):
                     return ABORTED if self._aborted else DONE
 
     def _next(self) -> bool:

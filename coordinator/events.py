@@ -47,6 +47,30 @@ class AllReady:
 
 
 @dataclass(frozen=True)
+class EpochFormed:
+    """Episodes run on another epoch from now on: `epoch` describes its links and members."""
+
+    epoch: str
+
+
+@dataclass(frozen=True)
+class HalfCommitted:
+    """A commit was left half done: these `links` have wrong costs; "" once all are right again."""
+
+    episode: int
+    links: str
+
+
+@dataclass(frozen=True)
+class MoreThanPredicted:
+    """The links carry more than the last commit promised, for too long: it is taken back."""
+
+    episode: int
+    measured: float
+    limit: float
+
+
+@dataclass(frozen=True)
 class RequestDropped:
     """A waiting request gave way to a newer one before it was started."""
 
@@ -102,6 +126,9 @@ Event = (
     | AgentLost
     | UnknownAgent
     | AllReady
+    | EpochFormed
+    | HalfCommitted
+    | MoreThanPredicted
     | RequestDropped
     | EpisodeStarted
     | StepDone

@@ -29,6 +29,7 @@ class Outcome:
     digest : what all that finished agree on, hex; None if they do not or none finished
     root : the result that carries the trace, if one does
     superseded : the episode was cancelled for a newer request
+    again : it is tried once more
     """
 
     episode: int
@@ -40,6 +41,7 @@ class Outcome:
     digest: str | None
     root: Result | None
     superseded: bool = False
+    again: bool = False
 
     @property
     def costs_changed(self) -> int:
@@ -53,7 +55,14 @@ class Outcome:
 
 
 def summarise(
-    episode: int, name: str, routers: Sequence[str], results: Mapping[str, Result], cancelled: str, *, superseded: bool
+    episode: int,
+    name: str,
+    routers: Sequence[str],
+    results: Mapping[str, Result],
+    cancelled: str,
+    *,
+    superseded: bool,
+    again: bool = False,
 ) -> Outcome:
     """Return the outcome of an episode; `cancelled` is the coordinator's own reason to end it, or empty."""
     missing = tuple(router for router in routers if router not in results)
@@ -70,6 +79,7 @@ def summarise(
         digests.pop() if len(digests) == 1 else None,
         next((results[router] for router in routers if router in results and results[router].mlu), None),
         superseded,
+        again,
     )
 
 

@@ -2,77 +2,43 @@
 
 The rules:
 
-1. There is one episode at a time. A request waits until all agents are online and ready, and no episode runs.
+1. There is one episode at a time. A request waits until the agents allow an epoch (`coordinator.membership`) and no
+   episode runs. Agents that were never there are waited for until nothing has changed for `gather_s`, those that were
+   lost only for `settle_s`.
 2. A newer request supersedes: the running episode is cancelled, and the new one starts when the old one has ended. Of
    the requests that wait, only the newest is kept.
-3. An episode ends when every router's result is in, or when nothing was heard of it for `silence_s`. If only offline
+3. An episode ends when every member's result is in, or when nothing was heard of it for `silence_s`. If only offline
    agents are missing, or the episode was cancelled, `grace_s` is enough.
-4. Time stands still while the broker is away: the episode runs on among the routers. After the reconnection the
+4. An episode that was aborted is tried again, up to `attempts` times in all, unless a newer request waits.
+5. Time stands still while the broker is away: the episode runs on among the routers. After the reconnection the
    coordinator waits at least `grace_s`, in which the agents return and publish their results again.
-5. Episode numbers grow, also over restarts of the coordinator: they begin with a clock (`first_episode`) and stay
+6. Episode numbers grow, also over restarts of the coordinator: they begin with a clock (`first_episode`) and stay
    above every number that an agent has seen.
-6. An agent that comes back without having seen the running episode gets its `Start` again.
-
-States::
-
-    IDLE --request, all ready--> RUNNING --results, silence--> IDLE
-                                    | newer request, cancel()
-                                    v
-                                CANCELLING --results, grace--> IDLE
+7. An agent that comes back without having seen the running episode gets its `Start` again.
+8. After a commit nothing is begun for `hold_s`, but what restores costs: a commit that was left half done, or one after
+   which the links carry more than predicted (`coordinator.settlement`).
 """
 
 from __future__ import annotations
 
-import enum
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from agent.control import Cancel, Progress, Result, Start, Status
 from coordinator import events
+from coordinator.aftermath import Aftermath
 from coordinator.events import Event
+from coordinator.gathering import Gathering
 from coordinator.outcome import listed, summarise
+from coordinator.patience import Patience
+from coordinator.phase import Phase
+from coordinator.request import MAX_EPISODE, Request, first_episode
+from routing.topology import Topology
 
-MAX_EPISODE = 2**31
-_EPOCH = 1_577_836_800  # 2020-01-01 in Unix seconds: MAX_EPISODE lasts until 2088
+__all__ = ["MAX_EPISODE", "CoordinatorProtocol", "Patience", "Phase", "Request", "first_episode"]
+
 _REASON = 1000  # longest reason, as in `Cancel`
-
-
-class Phase(enum.Enum):
-    """What the coordinator is about; see the module's docstring."""
-
-    IDLE = enum.auto()
-    RUNNING = enum.auto()
-    CANCELLING = enum.auto()
-
-
-@dataclass(frozen=True)
-class Request:
-    """An episode to run: what to call it, and its `Start`, whose number the protocol sets."""
-
-    name: str
-    start: Start
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait, in seconds.
-
-    Attributes
-    ----------
-    silence_s : for the next sign of a running episode (a step or a result) before it is given up
-    grace_s : for results that may not come: of offline agents, after a cancellation, after a reconnection
-    """
-
-    silence_s: float = 30.0
-    grace_s: float = 5.0
-
-
-def first_episode(unix_time: float) -> int:
-    """Return where episode numbers begin for a coordinator started at `unix_time` (s): the seconds since 2020."""
-    return min(max(int(unix_time) - _EPOCH, 1), MAX_EPISODE)
 
 
 class CoordinatorProtocol:
@@ -80,28 +46,32 @@ class CoordinatorProtocol:
 
     Parameters
     ----------
-    routers : names of all routers, each of which runs an agent
+    topology : its nodes are the routers, each of which runs an agent
     first : number of the first episode, see `first_episode`
     patience : how long to wait
+    scale : bit/s on the wire for each bit/s of the topology's capacities
     """
 
-    def __init__(self, routers: Sequence[str], *, first: int, patience: Patience | None = None) -> None:
+    def __init__(self, topology: Topology, *, first: int, patience: Patience | None = None, scale: float = 1.0) -> None:
         self.phase = Phase.IDLE
-        self._routers = tuple(routers)
+        self._topology = topology
         self._patience = patience or Patience()
         self._next_number = first
-        self._agents: dict[str, Status] = {}  # those online
+        self._gathering = Gathering(topology, self._patience)
+        self._aftermath = Aftermath(topology, self._patience, scale)
         self._strangers: set[str] = set()
         self._connected = False
         self._not_before = 0.0  # no episode is given up before
         self._was_ready = False
+        self._told = ("", "")  # epoch and half done commit, as the user knows them
         self._waiting: Request | None = None
         self._running: Request | None = None
         self._start: Start | None = None
+        self._members: tuple[str, ...] = ()
         self._results: dict[str, Result] = {}  # of the running episode
         self._last: dict[str, Result] = {}  # of the one before
         self._step = -1
-        self._heard = self._moved = 0.0  # last sign of the episode; last time an agent came or went
+        self._heard = 0.0  # last sign of the episode
         self._cancelled = ""
         self._ended = 0
         self._outbox: deque[Start | Cancel] = deque()
@@ -109,20 +79,9 @@ class CoordinatorProtocol:
 
     def waiting_for(self) -> dict[str, str]:
         """Return what is wrong with each router that keeps a request from being started; empty if nothing is."""
-        wanted = self._waiting.start if self._waiting else None
-        found = {router: self._fault(self._agents.get(router), wanted) for router in self._routers}
-        return {router: fault for router, fault in found.items() if fault}
-
-    def _fault(self, agent: Status | None, wanted: Start | None) -> str:
-        if agent is None:
-            return "no agent" if self._connected else "no broker"
-        if wanted and agent.topology not in ("", wanted.topology):
-            return f"its agent has another topology ({agent.topology[:8]}, expected {wanted.topology[:8]})"
-        if wanted and agent.checkpoint not in ("", wanted.checkpoint):
-            return f"its agent has another checkpoint ({agent.checkpoint[:8]}, expected {wanted.checkpoint[:8]})"
-        if not agent.ready:
-            return f"not heard from {listed(agent.waiting_for)} yet" if agent.waiting_for else "not ready"
-        return ""
+        if not self._connected:
+            return dict.fromkeys(self._topology.nodes, "no broker")
+        return self._gathering.missing(self._waiting.start if self._waiting else None)
 
     @property
     def waiting(self) -> bool:
@@ -137,7 +96,7 @@ class CoordinatorProtocol:
     @property
     def missing(self) -> tuple[str, ...]:
         """Routers whose result of the running episode has not come."""
-        return tuple(router for router in self._routers if router not in self._results) if self._start else ()
+        return tuple(router for router in self._members if router not in self._results) if self._start else ()
 
     def connection_made(self, now: float) -> None:
         """Subscriptions stand; retained statuses follow."""
@@ -149,7 +108,7 @@ class CoordinatorProtocol:
         """Forget who is online: the broker will say it again, or a new one will hear it from the agents."""
         if self._connected:
             self._connected = False
-            self._agents.clear()
+            self._gathering.forget()
             self._was_ready = False
             self._events.append(events.BrokerLost())
 
@@ -186,7 +145,7 @@ class CoordinatorProtocol:
         self._turn(now)
 
     def _is_ours(self, router: str) -> bool:
-        if router in self._routers:
+        if router in self._topology.nodes:
             return True
         if router not in self._strangers:
             self._strangers.add(router)
@@ -198,17 +157,17 @@ class CoordinatorProtocol:
         if not self._is_ours(router):
             return
         if not status.online:
-            if self._agents.pop(router, None):
-                self._moved = now  # the others need a moment to notice
+            if self._gathering.gone(router, now):
                 self._events.append(events.AgentLost(router))
             return
-        if router not in self._agents:
-            self._moved = now
+        if self._gathering.here(status, now):
             self._events.append(events.AgentJoined(router))
-        self._agents[router] = status
+        if self._aftermath.status(status, now):
+            self._events.append(events.MoreThanPredicted(self._ended, self._aftermath.measured, self._aftermath.limit))
         self._next_number = max(self._next_number, min(status.episode + 1, MAX_EPISODE))
         start = self._start if self.phase is Phase.RUNNING else None
-        if start and status.episode < start.episode and router not in self._results and start not in self._outbox:
+        missing = router in self.missing and start not in self._outbox
+        if start and status.episode < start.episode and missing:
             self._outbox.append(start)
 
     def _receive_progress(self, progress: Progress, now: float) -> None:
@@ -229,21 +188,31 @@ class CoordinatorProtocol:
         elif result.episode == self._ended and self._last.get(result.router) != result:
             self._last[result.router] = result
             self._events.append(events.LateResult(result))
+            self._aftermath.ended(result.episode, self._last, self._members, now)
+        elif self._ended == 0 and self._start is None:
+            self._aftermath.found(result, now)  # an episode of the coordinator before this one
 
     def get_timer(self) -> float | None:
         """Return when to call `handle_timer`, on the clock of the other calls; None: not at all."""
-        if self._start is None or not self._connected:
+        if not self._connected:
             return None
+        if self._start is None:
+            times = [self._aftermath.due()] if self._waiting or self._aftermath.template else []
+            if self._waiting is not None:
+                times.append(self._aftermath.free_at(self._waiting.attempt))
+            due = max(min(times, default=float("inf")), self._gathering.settled_at())
+            return due if due < float("inf") else None
         silence, grace = self._patience.silence_s, self._patience.grace_s
-        hopeless = self.phase is Phase.CANCELLING or not any(router in self._agents for router in self.missing)
-        over = max(self._heard, self._moved) + grace if hopeless else self._heard + silence
+        hopeless = self.phase is Phase.CANCELLING or not any(router in self._gathering for router in self.missing)
+        over = max(self._heard, self._gathering.moved_at) + grace if hopeless else self._heard + silence
         return max(over, self._not_before)
 
     def handle_timer(self, now: float) -> None:
-        """Give up the episode if its time is over."""
+        """Give up the episode if its time is over; begin what has waited long enough."""
         timer = self.get_timer()
         if timer is not None and now >= timer:
-            self._give_up()
+            if self._start is not None:
+                self._give_up(now)
             self._turn(now)
 
     def next_event(self) -> Event | None:
@@ -259,37 +228,71 @@ class CoordinatorProtocol:
     def _turn(self, now: float) -> None:
         """Take every step that is due."""
         if self._start is not None and not self.missing:
-            self._end()
+            self._end(now)
         ready = not self.waiting_for()
         if ready and not self._was_ready:
-            self._events.append(events.AllReady(len(self._routers)))
+            self._events.append(events.AllReady(self._topology.num_nodes))
         self._was_ready = ready
-        if self.phase is Phase.IDLE and self._waiting is not None and ready and self._connected:
-            self._begin(self._waiting, now)
+        if self.phase is not Phase.IDLE or not self._connected:
+            return
+        request = self._waiting
+        proposal = self._gathering.proposal(request.start if request else None, now)
+        half = self._aftermath.half_done(proposal, self._topology)
+        if half != self._told[1] and (not half or now >= self._aftermath.due()):
+            self._told = self._told[0], half
+            self._events.append(events.HalfCommitted(self._ended, half))
+        blocked = bool(half) and now < self._aftermath.due()
+        template = request.start if request else self._aftermath.template
+        if template is not None and now >= self._gathering.settled_at():
+            restoring = self._aftermath.restoring(proposal, template, now)
+            if restoring is not None:
+                self._begin(Request(self._aftermath.name, restoring), now)
+            elif request is not None and not blocked and now >= self._aftermath.free_at(request.attempt):
+                self._begin(request, now)
 
     def _begin(self, request: Request, now: float) -> None:
         number = self._next_number
+        proposal = self._gathering.proposal(request.start, now)
         self._next_number = min(number + 1, MAX_EPISODE)
         self.phase = Phase.RUNNING
-        self._waiting, self._running = None, request
-        self._start = msgspec.structs.replace(request.start, episode=number)
+        if request is self._waiting:
+            self._waiting = None
+        self._running = request
+        self._start = msgspec.structs.replace(
+            request.start, episode=number, down=list(proposal.down), absent=list(proposal.absent)
+        )
+        self._members = proposal.members(self._topology)
         self._results, self._step, self._cancelled, self._heard = {}, -1, "", now
         self._outbox.append(self._start)
+        epoch = self._gathering.describe(proposal)
+        if epoch != self._told[0] and (self._told[0] or proposal.down or proposal.absent):
+            self._events.append(events.EpochFormed(epoch))
+        self._told = epoch, self._told[1]
         self._events.append(events.EpisodeStarted(number, request.name, request.start.steps))
 
-    def _give_up(self) -> None:
+    def _give_up(self, now: float) -> None:
         """Count what is missing as missing, and tell the agents."""
         assert self._start is not None
         if self.phase is Phase.RUNNING:
             reason = f"the coordinator has no result from {listed(self.missing)}"
             self._outbox.append(Cancel(episode=self._start.episode, reason=reason[:_REASON]))
-        self._end()
+        self._end(now)
 
-    def _end(self) -> None:
+    def _end(self, now: float) -> None:
         assert self._start is not None and self._running is not None
-        number, name = self._start.episode, self._running.name
+        number, request = self._start.episode, self._running
         superseded = self.phase is Phase.CANCELLING and self._waiting is not None
-        outcome = summarise(number, name, self._routers, self._results, self._cancelled, superseded=superseded)
+        failed = not self._cancelled and not all(
+            router in self._results and self._results[router].status != "aborted" for router in self._members
+        )
+        again = failed and not self._start.restore and request.attempt < self._patience.attempts
+        outcome = summarise(
+            number, request.name, self._members, self._results, self._cancelled, superseded=superseded, again=again
+        )
         self._events.append(events.EpisodeEnded(outcome))
         self.phase = Phase.IDLE
+        self._aftermath.began(self._start)
+        self._aftermath.ended(number, self._results, self._members, now)
+        if again and self._waiting is None:
+            self._waiting = Request(request.name, request.start, request.attempt + 1)
         self._start, self._running, self._ended, self._last = None, None, number, self._results

@@ -17,8 +17,11 @@ from coordinator.events import (
     EpisodeCancelled,
     EpisodeEnded,
     EpisodeStarted,
+    EpochFormed,
     Event,
+    HalfCommitted,
     LateResult,
+    MoreThanPredicted,
     RequestDropped,
     StepDone,
     UnknownAgent,
@@ -42,6 +45,16 @@ def line(event: Event, topology: Topology) -> str:
             return f"agent {router} is not a node of {topology.name}, ignored"
         case AllReady(routers):
             return f"all {routers} agents are ready"
+        case EpochFormed(epoch):
+            return f"epoch {epoch}"
+        case HalfCommitted(episode, links):
+            return (
+                f"episode {episode} was left half done: wrong costs on {links}"
+                if links
+                else "all costs are right again"
+            )
+        case MoreThanPredicted(episode, measured, limit):
+            return f"after episode {episode} the measured MLU is {measured:.4f}, above {limit:.4f}: it is taken back"
         case RequestDropped(name, newer):
             return f"{name} was not run: {newer} is newer"
         case EpisodeStarted(episode, name, steps):
@@ -65,7 +78,7 @@ def outcome_line(outcome: Outcome) -> str:
     """Return how an episode ended, in one line of text."""
     head = f"episode {outcome.episode} {outcome.verdict}"
     if outcome.reason:
-        return f"{head}: {outcome.reason}"
+        return f"{head}: {outcome.reason}{'; it is tried again' if outcome.again else ''}"
     best = outcome.root or next(iter(outcome.results.values()))
     change = (
         f"MLU {best.mlu_live:.4f} -> {best.mlu_best:.4f} (best of {best.steps} steps: {best.best_step})"
@@ -99,6 +112,7 @@ def outcome_record(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.verdict,
         "reason": outcome.reason,
         "superseded": outcome.superseded,
+        "again": outcome.again,
         "missing": list(outcome.missing),
         "digest": outcome.digest,
         "costs_changed": outcome.costs_changed,

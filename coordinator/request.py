@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.control import Start
-from coordinator.protocol import Request
 from routing.state import checked_weights
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
+
+MAX_EPISODE = 2**31
+_EPOCH = 1_577_836_800  # 2020-01-01 in Unix seconds: MAX_EPISODE lasts until 2088
+
+
+def first_episode(unix_time: float) -> int:
+    """Return where episode numbers begin for a coordinator started at `unix_time` (s): the seconds since 2020."""
+    return min(max(int(unix_time) - _EPOCH, 1), MAX_EPISODE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """An episode to run: what to call it, its `Start`, whose number and epoch the protocol sets, and which attempt."""
+
+    name: str
+    start: Start
+    attempt: int = 1
 
 
 def make_request(
@@ -28,6 +45,8 @@ def make_request(
     share: Literal["candidate", "logits"] = "candidate",
     ecmp: bool = True,
     margin_milli: int = 10,
+    ordered: bool = True,
+    watch_s: float = 0.0,
 ) -> Request:
     """Return the request for an episode, named after its traffic matrix.
 
@@ -52,6 +71,8 @@ def make_request(
         share=share,
         ecmp=ecmp,
         margin_milli=margin_milli,
+        ordered=ordered,
+        watch_s=watch_s,
         topology=topology.digest().hex(),
         checkpoint=checkpoint,
         traffic=traffic.demand.astype("<f8").tobytes(),

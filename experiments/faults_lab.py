@@ -148,7 +148,7 @@ class Lab:
 
     async def _coordinate(self, process: Process) -> None:
         first = 1000 + int(self.world.now)
-        protocol = CoordinatorProtocol(self.topology.nodes, first=first)
+        protocol = CoordinatorProtocol(self.topology, first=first)
         chance = random.Random(int(self.world.random.integers(2**62)))
         process.program = Coordinator(protocol, _BROKER, chance=chance)
         running = asyncio.create_task(process.program.run())

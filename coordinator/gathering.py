@@ -1,0 +1,105 @@
+"""Who is there, and since when nothing has changed: when a request may be started, and with whom."""
+
+from __future__ import annotations
+
+from agent.control import Start, Status
+from coordinator.membership import Proposal, propose
+from coordinator.patience import Patience
+from routing.topology import Topology
+
+
+class Gathering:
+    """The agents that are online, as their statuses tell.
+
+    Parameters
+    ----------
+    topology : its nodes are the routers
+    patience : how long to wait for those that are not there
+
+    Attributes
+    ----------
+    moved_at : when an agent came or went
+    """
+
+    def __init__(self, topology: Topology, patience: Patience) -> None:
+        self.moved_at = 0.0
+        self._topology = topology
+        self._patience = patience
+        self._agents: dict[str, Status] = {}
+        self._met: set[str] = set()  # routers that have been ready
+        self._proposal: Proposal | None = None
+        self._changed_at = 0.0
+
+    def __contains__(self, router: str) -> bool:
+        """Whether a router's agent is online."""
+        return router in self._agents
+
+    def forget(self) -> None:
+        """Forget who is online."""
+        self._agents.clear()
+
+    def here(self, status: Status, now: float) -> bool:
+        """Take the status of an agent that is online; return whether it was not before."""
+        new = status.router not in self._agents
+        self._agents[status.router] = status
+        if status.ready:
+            self._met.add(status.router)
+        if new:
+            self.moved_at = now
+        return new
+
+    def gone(self, router: str, now: float) -> bool:
+        """Take that an agent is offline; return whether it was online."""
+        if self._agents.pop(router, None) is None:
+            return False
+        self.moved_at = now
+        return True
+
+    def proposal(self, wanted: Start | None, now: float) -> Proposal:
+        """Return the epoch that the agents allow now, for those that fit what is wanted."""
+        found = propose(self._topology, self._agents, self._faults(wanted))
+        if self._proposal is None or not found.same_epoch(self._proposal):
+            self._changed_at = now
+        self._proposal = found
+        return found
+
+    def settled_at(self) -> float:
+        """Return when the proposal may be used, if nothing changes; infinity: never."""
+        proposal = self._proposal
+        if proposal is None or proposal.obstacle:
+            return float("inf")
+        if not proposal.why_absent:
+            return self._changed_at
+        lost = proposal.why_absent.keys() <= self._met
+        return self._changed_at + (self._patience.settle_s if lost else self._patience.gather_s)
+
+    def missing(self, wanted: Start | None) -> dict[str, str]:
+        """Return what is wrong with each router that keeps the epoch from being complete."""
+        found = propose(self._topology, self._agents, self._faults(wanted))
+        wrong = dict(found.why_absent)
+        if not wrong and found.obstacle:
+            wrong = dict.fromkeys(self._topology.nodes, found.obstacle)
+        return wrong
+
+    def describe(self, proposal: Proposal) -> str:
+        """Return an epoch in words."""
+        epoch = proposal.epoch(self._topology)
+        nodes, links = self._topology.num_nodes, self._topology.num_links
+        text = f"{epoch.id.hex()[:8]}: {len(epoch.part.links)} of {links} links, {len(epoch.members)} of {nodes} agents"
+        names = [f"{router} ({why})" for router, why in proposal.why_absent.items()]
+        return f"{text}; without {', '.join(names)}" if names else text
+
+    def _faults(self, wanted: Start | None) -> dict[str, str]:
+        found = {router: self._fault(agent, wanted) for router, agent in self._agents.items()}
+        return {router: fault for router, fault in found.items() if fault}
+
+    def _fault(self, agent: Status, wanted: Start | None) -> str:
+        if wanted and agent.topology not in ("", wanted.topology):
+            return f"its agent has another topology ({agent.topology[:8]}, expected {wanted.topology[:8]})"
+        if wanted and agent.checkpoint not in ("", wanted.checkpoint):
+            return f"its agent has another checkpoint ({agent.checkpoint[:8]}, expected {wanted.checkpoint[:8]})"
+        if agent.problem:
+            return agent.problem
+        if not agent.ready and not agent.waiting_for:
+            return "not ready"
+        return ""
