@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, suppress
 import aiomqtt
 
 from agent.broker import BrokerAddress
-from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
+from agent.control import MAX_PAYLOAD, Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
 from agent.postbox import Postbox
 
 logger = logging.getLogger(__name__)
@@ -146,10 +146,12 @@ async def side_by_side(name: str, **works: Coroutine[None, None, None]) -> None:
             task.result()
 
 
-def payload_of(packet: aiomqtt.Message) -> bytes:
-    """Return the payload as it came over the wire."""
+def payload_of(packet: aiomqtt.Message, largest: int = MAX_PAYLOAD) -> bytes:
+    """Return the payload as it came over the wire; raise `MalformedMessage` if it is too long."""
     if not isinstance(packet.payload, bytes):
         raise MalformedMessage(f"payload of type {type(packet.payload).__name__}")
+    if len(packet.payload) > largest:
+        raise MalformedMessage(f"{len(packet.payload)} bytes, expected at most {largest}")
     return packet.payload
 
 
@@ -166,6 +168,7 @@ class AgentLink:
     broker : where the broker is
     domain : which routers belong together
     tls : certificates to show and to expect; see `agent.credentials`
+    largest : bytes of the longest message that makes sense here; what is longer is dropped
     chance : draws the jitter of the pauses
     backoff_s : first and longest pause before connecting again, in seconds
 
@@ -182,6 +185,7 @@ class AgentLink:
         *,
         domain: str = "default",
         tls: ssl.SSLContext | None = None,
+        largest: int = MAX_PAYLOAD,
         chance: random.Random | None = None,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
@@ -193,6 +197,7 @@ class AgentLink:
         self._identifier = f"lockstep/{domain}/agents/{router}"
         self._topics = Topics(domain)
         self._tls = tls
+        self._largest = largest
         self._chance = chance or random.Random()
         self._backoff_s = backoff_s
         self._incoming: asyncio.Queue[Start | Cancel] = asyncio.Queue(MAX_INCOMING)
@@ -248,7 +253,7 @@ class AgentLink:
     async def _receive(self, client: aiomqtt.Client) -> None:
         async for packet in client.messages:
             try:
-                payload = payload_of(packet)
+                payload = payload_of(packet, self._largest)
                 start = packet.topic.value == self._topics.start
                 self._take(decode(payload, Start) if start else decode(payload, Cancel))
             except MalformedMessage as error:

@@ -15,9 +15,17 @@ from routing.state import checked_weights, quantise, quantum_of
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
+_OTHER_FIELDS = 1 << 16  # bytes, with their names
+
 
 class Refused(Exception):
     """The router cannot take part in the episode; `str()` says why."""
+
+
+def largest_start(topology: Topology) -> int:
+    """Return how many bytes the longest `Start` for a topology has."""
+    nodes, links = topology.num_nodes, topology.num_links
+    return 8 * nodes**2 + 2 * links + 16 * (nodes + links) + _OTHER_FIELDS
 
 
 @dataclass(frozen=True)

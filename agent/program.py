@@ -23,7 +23,7 @@ from agent.control import Cancel, LinkCounters, Progress, Start, Status
 from agent.credentials import open_door
 from agent.events import EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
 from agent.mqtt import AgentLink
-from agent.order import Order, Refused
+from agent.order import Order, Refused, largest_start
 from agent.ospf import FrrOspf, ModelOspf, Ospf, OspfProblem
 from agent.overhead import Overhead
 from agent.protocol import AgentProtocol
@@ -86,7 +86,9 @@ class AgentProgram:
             timing=config.timing(),
         )
         door = open_door(config.broker, config.credentials, insecure=config.insecure_broker)
-        self._link = AgentLink(config.router, door.address, domain=config.domain, tls=door.tls)
+        self._link = AgentLink(
+            config.router, door.address, domain=config.domain, tls=door.tls, largest=largest_start(topology)
+        )
         self._udp = UdpAdapter(self._protocol, self._act)
         self._before: dict[int, Overhead] = {}
         self._usage = resource.getrusage(resource.RUSAGE_SELF)

@@ -137,6 +137,18 @@ async def test_malformed_payloads_are_counted_and_dropped(broker: Broker, caplog
 
 
 @pytest.mark.asyncio
+async def test_an_order_larger_than_any_is_dropped(broker: Broker) -> None:
+    link = AgentLink("r1", broker.address, domain=DOMAIN, backoff_s=QUICK, largest=len(encode(START)))
+    async with Observer(broker.address) as observer, Running(link) as agent:
+        await link.connected.wait()
+        await observer.say(msgspec.structs.replace(START, traffic=START.traffic + b"\0"))
+        await observer.say(msgspec.structs.replace(START, episode=11))
+        await until(lambda: agent.messages)
+        assert [message.episode for message in agent.messages] == [11]
+        assert link.malformed == 1
+
+
+@pytest.mark.asyncio
 async def test_what_was_said_before_the_connection_is_sent(broker: Broker) -> None:
     link = new_link(broker)
     for step in range(3):
