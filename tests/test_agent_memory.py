@@ -50,14 +50,14 @@ class Siege:
         assert self.victim.ready
         self.drain()
 
-    def begin(self) -> None:
+    def begin(self, share: str = "candidate") -> None:
         order = Order(
             episode=1,
             seed=1,
             steps=5,
             increments=1,
             temperature_milli=1000,
-            share="candidate",
+            share=share,
             ecmp=True,
             margin_milli=10,
             checkpoint="0" * 32,
