@@ -122,6 +122,7 @@ class TreePass:
         self._combine: Callable[[Sequence[bytes]], bytes] = b"".join
         self._up: dict[int, dict[int, _Parts]] = {}  # number -> child -> parts
         self._down: dict[int, _Parts] = {}
+        self._nonsense: MalformedFrame | None = None
         self._sent_up: bytes | None = None
         self._outcome: bytes | None = None  # of pass `number` while not waiting, else of the one before
         self._outcome_number = -1
@@ -147,7 +148,10 @@ class TreePass:
         current = self.number if self.waiting else self.number + 1
         if current <= number <= self.number + 1:
             self._up.setdefault(number, {}).setdefault(child, _Parts()).add(part, parts, payload)
-            self._advance()
+            try:
+                self._advance()
+            except MalformedFrame as error:  # the parts fit, the whole makes no sense: nothing better will come
+                self._nonsense = error
 
     def receive_down(self, sender: int, number: int, part: int, parts: int, payload: bytes) -> None:
         """Take a part of the outcome from the parent."""
@@ -157,7 +161,13 @@ class TreePass:
             self._down.setdefault(number, _Parts()).add(part, parts, payload)
 
     def outcome(self) -> bytes | None:
-        """Return the pass's outcome once, when it is here, and pass it on to the children."""
+        """Return the pass's outcome once, when it is here, and pass it on to the children.
+
+        Raises `MalformedFrame` if what has come cannot be combined.
+        """
+        if self._nonsense is not None:
+            error, self._nonsense = self._nonsense, None
+            raise error
         if self.waiting and self.parent >= 0 and self.number in self._down:
             whole = self._down[self.number].whole()
             if whole is not None:

@@ -113,3 +113,20 @@ def test_a_member_cannot_speak_for_another_link() -> None:
     before = siege.victim.refused_frames()
     siege.victim.receive_datagram(stolen, 2, 0.0)
     assert siege.victim.refused_frames() == before + 1
+
+
+def test_nonsense_in_a_tree_pass_ends_the_episode_at_once_and_is_said() -> None:
+    siege = Siege()
+    siege.meet()
+    siege.begin()
+    hidden = bytes(2 * PRESET.hidden)
+    digest = siege.victim._run._digests.at(0)  # type: ignore[union-attr]
+    for peer in siege.peers:
+        for number in range(PRESET.rounds):
+            siege.say(peer, State(1, 0, number, False, digest, hidden))
+    for peer in siege.peers:
+        siege.victim.receive_datagram(siege.peers[peer].seal(Up(1, 0, False, digest, 0, 1, b"\xc1nonsense")), peer, 0.0)
+    event = siege.victim.next_event()
+    assert isinstance(event, EpisodeEnded)
+    assert event.status == "aborted"
+    assert event.reason.startswith("a received nonsense in a tree pass: not a list of (integer, link)")
