@@ -48,7 +48,9 @@ class Program:
         self._stopped_by = 0
         self._follower: asyncio.Task[int] | None = None
         protocol = CoordinatorProtocol(
-            inputs.topology, first=first_episode(time.time()), patience=Patience(silence_s=config.silence_s)
+            inputs.topology,
+            first=first_episode(time.time()),
+            patience=Patience(silence_s=config.silence_s, attempts=config.attempts, hold_s=config.hold_s),
         )
         self._protocol = protocol
         self._coordinator = Coordinator(protocol, config.door.address, domain=config.domain, tls=config.door.tls)

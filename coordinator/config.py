@@ -13,13 +13,16 @@ from agent.broker import DOMAIN_PATTERN
 from agent.credentials import Door, open_door
 from routing.errors import InputError
 
+_HOLD_S = 5.0  # after a commit, where episodes follow each other
+_GUARD_S = 120.0
 _EXAMPLES = """\
 A traffic matrix is
   uniform[:SEED], gravity[:SEED]  a random one (seed: that of --seed)
   FILE.csv                        a header of node names and one row per source, or rows of src,dst,bps
   FILE.npy, FILE.npz              (N, N), bit/s
 All matrices given are run one after the other. With --watch or --every the program then stays: a new or changed file in
-the folder is run at once and cancels an episode that still runs; every so many seconds the newest matrix runs again.
+the folder is run at once (but not sooner than --hold after a commit) and cancels an episode that still runs; every so
+many seconds the newest matrix runs again.
 
 examples:
   python -m coordinator --topology gbn --broker unix:/run/lockstep.sock --traffic uniform
@@ -50,6 +53,10 @@ class Config:
     opening : links in the first step; None: the checkpoint's
     temperature_milli : in thousandths; None: the checkpoint's
     margin_milli : in thousandths of the live MLU
+    ordered : commit in waves during which no packet loops
+    attempts : how often an episode that is aborted is tried
+    hold_s : shortest time between a commit and the next request, in seconds
+    watch_s : how long to watch the links after a commit, in seconds; 0: not
     silence_s : how long to wait for a sign of a running episode, in seconds
     wait_s : how long to wait for agents, in seconds; None: for ever
     """
@@ -71,6 +78,10 @@ class Config:
     margin_milli: int
     share: Literal["candidate", "logits"]
     ecmp: bool
+    ordered: bool
+    attempts: int
+    hold_s: float
+    watch_s: float
     silence_s: float
     wait_s: float | None
     json: bool
@@ -148,6 +159,26 @@ def make_parser() -> argparse.ArgumentParser:
     add("--temperature", type=float, metavar="X", help="of the sampling [the checkpoint's]")
     add("--no-ecmp", action="store_true", help="one next hop instead of equal shares")
     add(
+        "--commit",
+        choices=["ordered", "at-once"],
+        default="ordered",
+        help="set costs in waves in which no packet can loop, or all at once [ordered]",
+    )
+    add("--attempts", type=_positive, default=5, metavar="N", help="how often to try an episode that is aborted [5]")
+    add(
+        "--hold",
+        type=_seconds,
+        metavar="SECONDS",
+        help="wait so long after a commit before the next episode [5 with --watch or --every, else 0]",
+    )
+    add(
+        "--guard",
+        type=_seconds,
+        metavar="SECONDS",
+        help="watch the links' counters for so long after a commit, and take it back if the MLU is 10 %% above the "
+        "predicted one for 30 s [120 with --watch or --every, else not]",
+    )
+    add(
         "--timeout",
         type=_seconds,
         default=30.0,
@@ -173,6 +204,7 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         raise InputError(f"temperature {args.temperature}, expected 0.001..1000")
     if args.seed >= 2**63 or max(args.increments, args.opening or 1) > 64 or (args.steps or 1) > 1_000_000:
         raise InputError("expected --seed below 2**63, --increments and --opening up to 64, --steps up to 1000000")
+    stays = args.watch is not None or args.every is not None
     model = args.traffic[0].partition(":")[0] if args.traffic else ""
     return Config(
         topology=args.topology,
@@ -192,6 +224,10 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         margin_milli=round(10 * args.margin),
         share=args.share,
         ecmp=not args.no_ecmp,
+        ordered=args.commit == "ordered",
+        attempts=args.attempts,
+        hold_s=args.hold or (_HOLD_S if stays else 0.0),
+        watch_s=min(args.guard or (_GUARD_S if stays else 0.0), 86400.0),
         silence_s=args.timeout,
         wait_s=args.wait,
         json=args.json,

@@ -52,6 +52,8 @@ class Inputs:
             share=config.share,
             ecmp=config.ecmp,
             margin_milli=config.margin_milli,
+            ordered=config.ordered,
+            watch_s=config.watch_s,
         )
 
 

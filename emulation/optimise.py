@@ -40,6 +40,7 @@ def request(plan: Plan) -> Request:
         share=plan.options.share,
         ecmp=plan.options.ecmp,
         margin_milli=MARGIN_MILLI,
+        ordered=plan.options.commit == "ordered",
     )
 
 

@@ -30,6 +30,7 @@ class Options:
     steps : T; None: the topology's default
     checkpoint : name or file
     share : what agents send of their choice
+    commit : costs change in waves in which no packet can loop, or at once
     ecmp : False: one next hop per route
     fabric : Mininet and FRR, or processes on loopback addresses
     spawn : how agents start
@@ -55,6 +56,7 @@ class Options:
     steps: int | None
     checkpoint: str
     share: Literal["candidate", "logits"]
+    commit: Literal["ordered", "at-once"]
     ecmp: bool
     fabric: Literal["mininet", "loopback"]
     spawn: Literal["fork", "exec"]
@@ -106,6 +108,7 @@ def parse(arguments: Sequence[str]) -> Options:
     add("--checkpoint", default="default", metavar="NAME|FILE", help="the policy (default: default)")
     add("--steps", type=_whole, metavar="T", help="length of the episode (100, 150, 200; else 2.75 per link)")
     add("--seed", type=_seed, default=0, metavar="S", help="of traffic, decisions and hashes (0)")
+    add("--commit", choices=("ordered", "at-once"), default="ordered", help="set costs in loop-free waves, or at once")
     add("--share", choices=("candidate", "logits"), default="candidate", help="what agents tell of their choice")
     running = parser.add_argument_group("running")
     add = running.add_argument

@@ -32,6 +32,7 @@ def test_defaults_are_the_documented_ones() -> None:
         steps=None,
         checkpoint="default",
         share="candidate",
+        commit="ordered",
         ecmp=True,
         fabric="mininet",
         spawn="fork",
