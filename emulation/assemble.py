@@ -80,7 +80,14 @@ def best_weights(outcome: Outcome, plan: Plan) -> NDArray[np.int64]:
     root = outcome.root
     if root is None or len(root.best_weights) != 2 * plan.topology.num_links:
         return plan.live_weights
-    return np.frombuffer(root.best_weights, dtype="<u2").astype(np.int64)
+    found = np.frombuffer(root.best_weights, dtype="<u2").astype(np.int64)
+    return np.where(found > 0, found, plan.live_weights)  # OSPF knows no weight of a link that is down
+
+
+def down_links(outcome: Outcome) -> tuple[int, ...]:
+    """Return the links that were down when the episode that counts ran."""
+    best = outcome.root.best_weights if outcome.root else b""
+    return tuple(np.flatnonzero(np.frombuffer(best, dtype="<u2") == 0).tolist())
 
 
 def after_weights(outcome: Outcome, plan: Plan) -> NDArray[np.int64]:
@@ -242,6 +249,7 @@ def manifest(plan: Plan, outcome: Outcome, command: Sequence[str], started: str)
         fabric=options.fabric,
         checkpoint=options.checkpoint,
         checkpoint_hash=plan.checkpoint.hash,
+        down=down_links(outcome),
     )
 
 

@@ -129,7 +129,10 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """``manifest.json``: how a run was made. With `Inputs` it holds everything that `--replay` needs."""
+    """``manifest.json``: how a run was made. With `Inputs` it holds everything that `--replay` needs.
+
+    `down` are the links that had failed when the episode began.
+    """
 
     versions: dict[str, str]
     command: tuple[str, ...]
@@ -150,6 +153,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     fabric: str
     checkpoint: str
     checkpoint_hash: str
+    down: tuple[Count, ...] = ()
 
 
 class StepRow(Struct, frozen=True):

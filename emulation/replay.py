@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.order import Order
 from emulation.results import MANIFEST_FILE, STEPS_FILE, SUMMARY_FILE, Run, read_run
 from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.episode import EpisodeTrace, run_episode
 from routing.errors import InputError
+from routing.subnetwork import Subnetwork, without
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
@@ -24,10 +26,11 @@ def replay(folder: Path) -> int:
     traffic = TrafficMatrix(run.inputs.traffic, manifest.traffic)
     if not run.steps:
         raise InputError("the run has no steps to replay", folder / STEPS_FILE)
+    part = _part(folder, run, topology)
     trace = run_episode(
-        topology,
-        traffic,
-        run.inputs.start_weights,
+        part.network,
+        part.traffic(traffic),
+        run.inputs.start_weights[part.links],
         checkpoint,
         steps=manifest.steps,
         seed=manifest.seed,
@@ -36,13 +39,14 @@ def replay(folder: Path) -> int:
         opening=manifest.opening,
         ecmp=manifest.ecmp,
     )
-    _compare_steps(folder, run, trace)
+    _compare_steps(folder, run, trace, part.links)
     digest = _digest(run, topology, traffic, checkpoint, trace)
     if digest != run.summary.agreement.digest:
         raise InputError(f"digest {run.summary.agreement.digest}, recomputed {digest}", folder / SUMMARY_FILE)
-    if not np.array_equal(trace.best_weights, run.inputs.best_weights):
-        link = int(np.flatnonzero(trace.best_weights != run.inputs.best_weights)[0])
-        found, expected = run.inputs.best_weights[link], trace.best_weights[link]
+    best = part.into(run.inputs.live_weights, trace.best_weights)
+    if not np.array_equal(best, run.inputs.best_weights):
+        link = int(np.flatnonzero(best != run.inputs.best_weights)[0])
+        found, expected = run.inputs.best_weights[link], best[link]
         raise InputError(f"best weight of {topology.link_name(link)} is {found}, recomputed {expected}", folder)
     print(
         f"{folder}: {len(run.steps)} decisions recomputed, all equal; best MLU {trace.best_mlu:.6f} at step "
@@ -72,9 +76,17 @@ def _topology(folder: Path, run: Run) -> Topology:
     return topology
 
 
-def _compare_steps(folder: Path, run: Run, trace: EpisodeTrace) -> None:
+def _part(folder: Path, run: Run, topology: Topology) -> Subnetwork:
+    """Return the part of the network that the episode ran on."""
+    if any(link >= topology.num_links for link in run.manifest.down):
+        raise InputError(f"down {run.manifest.down}, expected links below {topology.num_links}", folder / MANIFEST_FILE)
+    return without(topology, run.manifest.down)
+
+
+def _compare_steps(folder: Path, run: Run, trace: EpisodeTrace, names: NDArray[np.int32]) -> None:
+    """Compare decision by decision; `names` (l,) are the whole network's indices of the part's links."""
     for row in run.steps:
-        links, mlu = trace.chosen(row.step - 1), float(trace.mlu[row.step])
+        links, mlu = names[trace.chosen(row.step - 1)].tolist(), float(trace.mlu[row.step])
         if (row.links, row.mlu) != (links, mlu):
             expected = f'{{"step":{row.step},"links":{links},"mlu":{mlu!r}}}'
             raise InputError(
@@ -100,6 +112,7 @@ def _digest(run: Run, topology: Topology, traffic: TrafficMatrix, checkpoint: Ch
         checkpoint=checkpoint.hash,
         traffic=traffic,
         start=run.inputs.start_weights,
+        down=manifest.down,
     )
     chain = order.digest(topology, run.inputs.live_weights)
     for step in range(len(run.steps)):
