@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from routing.distances import CARRIED, MOVED, QUEUED, TOUCHED, Int8, lengthen, shorten, tight_links
+from routing.distances import CARRIED, MOVED, QUEUED, TOUCHED, Int8, Uint32, lengthen, shorten, tight_links
 from routing.ecmp import Int32, Int64
 from routing.heap import NODE_BITS, NODE_MASK, pop, push
 from routing.jit import njit
@@ -24,21 +24,21 @@ SAME = -1  # in `undo_flow`: the flow did not change
 
 
 @njit(
-    "i8(i8, i8, i8, i4[::1], i4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, i4[::1], i8, i4[::1], i4[::1], i8[::1], "
+    "i8(u4, u4, i8, u4[::1], u4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, u4[::1], i8, i4[::1], i4[::1], i8[::1], "
     "i1[::1], i8[::1], i8, i8, i8[::1], i4[::1], i8[::1])"
 )
 def _reroute(
-    destination: int,
-    link: int,
+    destination: np.uint32,
+    link: np.uint32,
     old_weight: int,
-    out_ptr: Int32,
-    dst: Int32,
+    out_ptr: Uint32,
+    dst: Uint32,
     weights: Int64,
     distance: Int32,
     flow: Int64,
     load: Int64,
     ecmp: bool,
-    touched: Int32,
+    touched: Uint32,
     count: int,
     before: Int32,
     entry: Int32,
@@ -110,7 +110,7 @@ def _reroute(
             if hops == 0:
                 break
     while size > 0:
-        node = int(pop(heap, size) & NODE_MASK)
+        node = np.uint32(pop(heap, size) & NODE_MASK)
         size -= 1
         flow_before = flow[node]
         flow_after = flow_before + surplus[node]
@@ -185,7 +185,11 @@ def change(
     undo_flow: Int64,
 ) -> int:
     """Give `link` another weight; return how many entries of the undo arrays were written."""
-    touched, queue, left, before = scratch[0], scratch[1], scratch[2], scratch[3]
+    left, before = scratch[2], scratch[3]
+    touched, queue = scratch[0].view(np.uint32), scratch[1].view(np.uint32)
+    outs, tails, heads = out_ptr.view(np.uint32), src.view(np.uint32), dst.view(np.uint32)
+    ins, into = in_ptr.view(np.uint32), in_links.view(np.uint32)
+    changed = np.uint32(link)
     old = weights[link]
     tail = src[link]
     head = dst[link]
@@ -199,15 +203,15 @@ def change(
         if weight > old:
             weights[link] = old
             count = lengthen(
-                link, weight, out_ptr, src, dst, in_ptr, in_links, weights, distance[row],
+                changed, weight, outs, tails, heads, ins, into, weights, distance[row],
                 touched, queue, left, before, mark, heap,
             )  # fmt: skip
         else:
             count = shorten(
-                link, weight, src, dst, in_ptr, in_links, weights, distance[row], touched, before, mark, heap
+                changed, weight, tails, heads, ins, into, weights, distance[row], touched, before, mark, heap
             )
         written = _reroute(
-            destinations[row], link, old, out_ptr, dst, weights, distance[row], flow[row], load, ecmp,
+            np.uint32(destinations[row]), changed, old, outs, heads, weights, distance[row], flow[row], load, ecmp,
             touched, count, before, left, surplus, mark, heap, row * nodes, written, undo_at, undo_distance, undo_flow,
         )  # fmt: skip
         for i in range(count):
