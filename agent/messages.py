@@ -117,6 +117,12 @@ def encode(frame: Frame) -> bytes:
 def decode(body: bytes | memoryview) -> Frame:
     """Return the frame of a body, or raise `MalformedFrame`."""
     try:
-        return _decoder.decode(body)
+        frame = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedFrame(str(error)) from error
+    return Abort(frame.episode, printable(frame.reason)) if type(frame) is Abort else frame
+
+
+def printable(text: str) -> str:
+    """Return a text from elsewhere as one that cannot move a terminal's cursor or forge a line of a log."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

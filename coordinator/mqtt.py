@@ -10,9 +10,11 @@ import ssl
 from collections import deque
 
 import aiomqtt
+from msgspec.structs import replace
 
 from agent.broker import BrokerAddress
 from agent.control import Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
+from agent.messages import printable
 from agent.mqtt import (
     BACKOFF_S,
     CLOSE_S,
@@ -160,7 +162,10 @@ class Coordinator:
 
 
 def read_message(topic: str, payload: bytes) -> Status | Progress | Result:
-    """Return the message of an agent, or raise `MalformedMessage`: also if it names another router than its topic."""
+    """Return the message of an agent, or raise `MalformedMessage`: also if it names another router than its topic.
+
+    What comes of texts can be printed on a terminal.
+    """
     sender, _, kind = topic.rpartition("/")
     if kind == "progress":
         return decode(payload, Progress)
@@ -168,7 +173,11 @@ def read_message(topic: str, payload: bytes) -> Status | Progress | Result:
     router = sender.rpartition("/")[2]
     if message.router != router:
         raise MalformedMessage(f"router {message.router!r} on the topic of {router!r}")
-    return message
+    if not router.isprintable():
+        raise MalformedMessage(f"router {router!r}, expected a printable name")
+    if isinstance(message, Status):
+        return replace(message, waiting_for=[printable(name) for name in message.waiting_for])
+    return replace(message, reason=printable(message.reason))
 
 
 def _now() -> float:

@@ -19,6 +19,7 @@ from agent.messages import (
     Up,
     decode,
     encode,
+    printable,
 )
 from agent.session import OVERHEAD
 
@@ -58,9 +59,11 @@ frames = st.one_of(
     st.builds(
         State, numbers, numbers, st.integers(0, 255), st.booleans(), digests, st.binary(min_size=2, max_size=1024)
     ),
-    st.builds(Up, numbers, numbers, st.booleans(), digests, st.integers(0, MAX_PARTS - 1), st.integers(1, MAX_PARTS), payloads),
+    st.builds(
+        Up, numbers, numbers, st.booleans(), digests, st.integers(0, MAX_PARTS - 1), st.integers(1, MAX_PARTS), payloads
+    ),
     st.builds(Down, numbers, numbers, digests, st.integers(0, MAX_PARTS - 1), st.integers(1, MAX_PARTS), payloads),
-    st.builds(Abort, numbers, st.text(max_size=300)),
+    st.builds(Abort, numbers, st.text(max_size=300).map(printable)),
 )
 
 

@@ -20,7 +20,10 @@ import pytest
 from run_folders import make_run
 from safetensors.numpy import save
 
+from agent import messages
 from agent.config import load_config
+from agent.control import MalformedMessage, Result, Status, Topics, encode
+from coordinator.mqtt import read_message
 from emulation.frrconf import ospfd_conf, zebra_conf
 from emulation.inputs import INPUTS_FILE, read_inputs
 from emulation.report import write_report
@@ -324,6 +327,22 @@ def test_a_domain_cannot_reach_others_topics(domain: str, tmp_path: Path) -> Non
     path.write_text("\n".join([*lines, f"domain = {json.dumps(domain)}"]))
     with pytest.raises(InputError, match="domain"):
         load_config(path)
+
+
+TERMINAL = "\x1b[2Jgone\x07\r\nWARNING forged\u202e"
+SEEN = "?[2Jgone???WARNING forged?"
+
+
+def test_what_agents_say_cannot_move_a_terminals_cursor_or_forge_a_line() -> None:
+    said = messages.decode(messages.encode(messages.Abort(1, TERMINAL)))
+    assert said == messages.Abort(1, SEEN)
+    topics = Topics("default")
+    result = Result(router="a", episode=1, status="aborted", reason=TERMINAL)
+    assert read_message(topics.result("a"), encode(result)).reason == SEEN  # type: ignore[union-attr]
+    status = Status(router="a", online=True, waiting_for=[TERMINAL])
+    assert read_message(topics.status("a"), encode(status)).waiting_for == [SEEN]  # type: ignore[union-attr]
+    with pytest.raises(MalformedMessage, match="expected a printable name"):
+        read_message(topics.status("\x1b[2J"), encode(Status(router="\x1b[2J", online=True)))
 
 
 class Page(HTMLParser):
