@@ -17,7 +17,7 @@ from trainer.model import Agent
 from trainer.rollout import Trajectory
 
 METRICS = ("policy_loss", "value_loss", "entropy", "approx_kl", "clipfrac", "grad_norm")
-_VALUED_AT_ONCE = 256  # states: the critic's hidden states then stay in the second-level cache
+_VALUED_AT_ONCE = 100  # states: the critic's hidden states then stay in the second-level cache
 
 
 def clipped_loss(logprob: Tensor, old_logprob: Tensor, advantages: Tensor, clip_coef: float) -> Tensor:

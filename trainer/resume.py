@@ -23,7 +23,8 @@ from trainer.args import Args, option, parse
 
 FORMAT = 1
 NAME = "state.pt"
-# What may differ when a run goes on. The first two move its end and with it the learning rates: no longer the same run.
+# What may differ when a run goes on. The first two move its end and with it the learning rates, device and threads the
+# last bits: no longer the same run.
 _FREE = ("iterations", "minutes", "resume", "device", "threads", "workers", "ray")
 
 
