@@ -30,6 +30,7 @@ MAX_PART = 1300  # payload of one `Up` or `Down`
 MAX_PARTS = 512  # of a payload: the logits of 40,000 links; what a neighbour can make this router store and decode
 DIGEST_BYTES = 4  # of the running digest in each frame; the whole one is compared before a commit
 NONCE_BYTES = 8
+MAX_HIDDEN = 1024  # bytes of hidden states in one frame
 MAX_REASON = 400  # characters, and bytes of what is sent
 
 _Unsigned = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -58,14 +59,17 @@ class Hello(Struct, frozen=True, array_like=True, tag=1, forbid_unknown_fields=T
 
 
 class State(Struct, frozen=True, array_like=True, tag=2, forbid_unknown_fields=True):
-    """The sender's hidden state of its link to the receiver before a round of a step: D float16, little endian."""
+    """The sender's hidden state of its link to the receiver before a round of a step: D float16, little endian.
+
+    On a link that loses frames `hidden` is twice as long: the state of the round before follows.
+    """
 
     episode: _Unsigned
     step: _Unsigned
     round: Annotated[int, Meta(ge=0, le=255)]
     want: bool
     digest: _Digest
-    hidden: Annotated[bytes, Meta(min_length=2, max_length=1024)]
+    hidden: Annotated[bytes, Meta(min_length=2, max_length=MAX_HIDDEN)]
 
 
 class Up(Struct, frozen=True, array_like=True, tag=3, forbid_unknown_fields=True):

@@ -161,8 +161,8 @@ class AgentProtocol:
             self._epoch = order.epoch(self.topology)
         except NoEpoch as error:
             return self.refuse_episode(order.episode, str(error), now)
-        if self.router not in self._epoch.members:
-            return self.refuse_episode(order.episode, "it is no member of the epoch", now)
+        if obstacle := self._epoch.obstacle(self.router, live):
+            return self.refuse_episode(order.episode, obstacle, now)
         self._run = run = EpisodeRun(order, self._epoch, self._network, self.router, live)
         self._ended = False
         self._trace = []
@@ -237,7 +237,7 @@ class AgentProtocol:
                 run.stall(f"{self.name} waited {waited_s:g} s for {waiting} ({run.phase.value})")
             elif now >= self._waiting.repeat_at:
                 run.repeat()
-                self._waiting.repeated(now)
+                self._waiting.repeated(run, now)
             self._flush(now)
 
     # ---- inside

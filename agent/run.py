@@ -22,17 +22,15 @@ from agent.conclusion import Conclusion
 from agent.digests import StepDigests
 from agent.epoch import Epoch
 from agent.events import Event, StepDone
+from agent.exchange import Exchange
 from agent.messages import Abort, Down, Frame, MalformedFrame, State, Up
 from agent.order import Order
 from agent.phase import Phase
-from agent.rounds import Rounds
 from agent.tree import TreePass
 from policy.episode import Episode
 from policy.mpnn import Network
 from policy.sampling import NonFiniteLogit, quantise
 from routing.state import RoutingState
-
-_HALF = np.dtype("<f2")
 
 
 class EpisodeRun:
@@ -64,11 +62,10 @@ class EpisodeRun:
         out = self.topology.out_links(self.router)
         self.links: NDArray[np.int32] = np.arange(out.start, out.stop, dtype=np.int32)
         self.neighbours: list[int] = [int(part.nodes[peer]) for peer in epoch.neighbours(self.router)]
-        self._rows = np.flatnonzero(np.isin(self.topology.dst[out], epoch.neighbours(self.router)))  # own, to a member
+        rows = np.flatnonzero(np.isin(self.topology.dst[out], epoch.neighbours(self.router)))  # own links to members
         self._index = {neighbour: i for i, neighbour in enumerate(self.neighbours)}
-        self._network = network
         self._sharing = SHARING[order.share]
-        self._rounds = Rounds(len(self.neighbours))
+        self._exchange = Exchange(network, len(self.links), rows.tolist(), order.episode)
         self._pass = TreePass(epoch.tree, self.router)
         traffic, features = part.traffic(order.traffic), network.preset.features
         start = order.first_weights(epoch, live[part.links])
@@ -78,10 +75,13 @@ class EpisodeRun:
         self.digest = order.digest(part.whole, live, epoch)
         self.conclusion = Conclusion(order, epoch, self.links, live, self._pass, self.events)
         self._digests = StepDigests(order.steps)
-        self._features: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
-        self._hidden: NDArray[np.float32] = self._features
-        self._round = 0
         self._draw = Draw(order.seed, 0, order.increments)
+        self._asked = False  # for the outcome of the present pass, before time
+
+    @property
+    def lossy(self) -> bool:
+        """Whether frames were lost in this episode."""
+        return self._exchange.lossy
 
     @property
     def phase(self) -> Phase:
@@ -117,15 +117,14 @@ class EpisodeRun:
 
     def repeat(self) -> None:
         """Ask again for what is missing: the caller has waited long enough."""
-        for i in self._rounds.missing():
-            self._send_state(i, self._rounds.number, want=True, again=True)
+        self.outbox.extend((self.neighbours[i], frame, True) for i, frame in self._exchange.ask())
         self._pass.repeat()
         self._flush_pass()
 
     def waiting_for(self) -> list[str]:
         """Names of the neighbours whose frames are missing."""
         part = self.epoch.part
-        missing = [self.neighbours[i] for i in self._rounds.missing()]
+        missing = [self.neighbours[i] for i in self._exchange.rounds.missing()]
         return [
             part.whole.nodes[router] for router in missing or [int(part.nodes[one]) for one in self._pass.missing()]
         ]
@@ -177,37 +176,29 @@ class EpisodeRun:
     def _begin_step(self) -> None:
         if not self._begin_digest():
             return
-        self._features = self.state.features(self.links)
-        self._hidden = self._network.initial(self._features)
-        self._round = 0
+        features = self.state.features(self.links)
+        self._exchange.begin(self.state.step, self._digests.at(self.state.step), features)
         self._exchange_or_share()
 
     def _exchange_or_share(self) -> None:
-        if self._round < self._network.preset.rounds:
+        if not self._exchange.done:
             self.conclusion.phase = Phase.EXCHANGING
-            halves = self._hidden.astype(_HALF)  # exact: hidden states are float16 values
-            payloads = [halves[row].tobytes() for row in self._rows]
-            number = self._rounds.enter(payloads)
-            for i in range(len(self.neighbours)):
-                self._send_state(i, number, want=False, again=False)
+            frames = self._exchange.enter()
+            self.outbox.extend((peer, frame, False) for peer, frame in zip(self.neighbours, frames, strict=True))
             return
         self.conclusion.phase = Phase.SHARING
-        logits = quantise(self._network.readout(self._hidden, self._features), self.order.temperature_milli / 1000)
+        logits = quantise(self._exchange.logits(), self.order.temperature_milli / 1000)
         draw = self._draw = Draw.of(self.order, self.state.step)
         own = self._sharing.contribution(logits, self.links, draw)
+        self._asked = False
         self._pass.begin(own, lambda payloads: self._sharing.merge(payloads, draw))
 
     def _advance(self) -> None:
         """Go on as far as the frames at hand allow."""
         while True:
             if self.phase is Phase.EXCHANGING:
-                payloads = self._rounds.complete()
-                if payloads is None:
+                if not self._exchange.complete():
                     return
-                incoming = np.frombuffer(b"".join(payloads), dtype=_HALF).astype(np.float32)
-                incoming = incoming.reshape(len(payloads), self._network.preset.hidden)
-                self._hidden = self._network.round(self._hidden, incoming)
-                self._round += 1
                 self.moves += 1
                 self._exchange_or_share()
                 continue
@@ -247,25 +238,13 @@ class EpisodeRun:
             self.conclusion.prepare(prepared, best.best_weights)
 
     def _receive_state(self, neighbour: int, frame: State) -> None:
-        rounds = self._network.preset.rounds
-        if frame.round >= rounds or len(frame.hidden) != _HALF.itemsize * self._network.preset.hidden:
-            raise MalformedFrame(f"round {frame.round} with {len(frame.hidden)} bytes")
         self._check_digest(neighbour, frame.step, frame.digest)
-        number = frame.step * rounds + frame.round
         i = self._index[neighbour]
-        if frame.want:
-            self._send_state(i, number, want=False, again=True)
-        self._rounds.receive(i, number, frame.hidden)
-        if self._rounds.overtaken(i):
-            self._send_state(i, self._rounds.number, want=True, again=True)
-
-    def _send_state(self, i: int, number: int, *, want: bool, again: bool) -> None:
-        """Send neighbour i what it was, or would have been, sent in a round; nothing if it cannot lack it."""
-        payload = self._rounds.sent(i, number)
-        if payload is not None:
-            step, round_ = divmod(number, self._network.preset.rounds)
-            frame = State(self.order.episode, step, round_, want, self._digests.at(step), payload)
-            self.outbox.append((self.neighbours[i], frame, again))
+        self.outbox.extend((neighbour, answer, True) for answer in self._exchange.receive(i, frame))
+        # Others know the outcome already: what the parent said may be lost.
+        if frame.step > self.state.step and self.lossy and self._pass.waiting and not self._asked:
+            self._asked = True
+            self._pass.repeat()
 
     def _flush_pass(self) -> None:
         """Turn what the tree pass wants to say into frames."""
@@ -273,6 +252,8 @@ class EpisodeRun:
             frames = passing.frames(self.order.episode, self._digests.at(passing.number))
             router = int(self.epoch.part.nodes[passing.router])
             self.outbox.extend((router, frame, passing.again) for frame in frames)
+            if self.lossy and not passing.again:  # a lost one would make the whole network wait
+                self.outbox.extend((router, frame, True) for frame in frames)
         self._pass.outbox.clear()
 
     def _begin_digest(self) -> bool:

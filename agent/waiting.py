@@ -16,7 +16,8 @@ class Timing:
     hello_s: float = 0.33
     dead_s: float = 1.5
     repeat_first_s: float = 0.1
-    repeat_min_s: float = 0.004
+    repeat_min_s: float = 0.006
+    repeat_lossy_s: float = 0.002  # instead, where frames are lost
     repeat_max_s: float = 0.5
     stall_s: float = 10.0
     doubt_s: float = 6.0  # after which others have gone back if they do, and the LSDB shows it
@@ -43,14 +44,19 @@ class Waiting:
         self._began_at = self._prepared_at = self._moved_at = self._doubt_at = now
         self._moves = self._step = 0
         self._round_trips = 0  # that the present wait contains for sure
-        self._patience = Patience(timing.repeat_first_s, timing.repeat_min_s, timing.repeat_max_s)
+        limits = timing.repeat_min_s, timing.repeat_max_s, timing.repeat_lossy_s
+        self._patience_in_rounds = Patience(timing.repeat_first_s, *limits)
+        self._patience_in_passes = Patience(timing.repeat_first_s / 5, *limits)  # by then all have begun
+        self._lossy = False  # as far as `repeat_at` knows
+        self._patience = self._patience_in_rounds
+        self._trip_s = 0.0  # of the slowest link, as far as it is known
         self._hops = 1  # to what the episode waits for: a neighbour, or up and down the tree
 
     def begin(self, run: EpisodeRun, trip_s: float, now: float) -> None:
         """Start the clock of an episode; `trip_s` is the longest round trip to a neighbour, as far as it is known."""
         self._began_at = self._prepared_at = self._moved_at = now
         self._moves = run.moves
-        self._patience.expect(trip_s)
+        self._trip_s = trip_s
         self._wait(run, now)
 
     def update(self, run: EpisodeRun, now: float, *, stepped: bool) -> None:
@@ -59,10 +65,13 @@ class Waiting:
             self._prepared_at = now
         if run.moves != self._moves:
             self._moves = run.moves
-            self._patience.learn(now - self._moved_at, self._hops)
+            wait_s = now - self._moved_at
+            self._patience.learn(wait_s, lossy=run.lossy)
             if self._round_trips:
-                self._patience.bound(now - self._moved_at, self._round_trips)
+                self._trip_s = min(self._trip_s, wait_s / self._round_trips)
             self._wait(run, now)
+        elif run.lossy and not self._lossy:
+            self._arm(run, self._moved_at)
         if run.conclusion.doubt and self._doubt_at < self._moved_at:
             self._doubt_at = now
         self.episode_s = self._prepared_at - self._began_at
@@ -79,15 +88,16 @@ class Waiting:
         """Return for how long nothing was completed."""
         return now - self._moved_at
 
-    def repeated(self, now: float) -> None:
+    def repeated(self, run: EpisodeRun, now: float) -> None:
         """Wait longer after having asked again."""
-        self._patience.double()
-        self.repeat_at = now + self._patience.limit_s(self._hops)
+        self._patience.repeated()
+        self._arm(run, now)
 
     def _wait(self, run: EpisodeRun, now: float) -> None:
         tree, exchanging = run.epoch.tree, run.phase is Phase.EXCHANGING
         self._moved_at = now
         self._hops = 1 if exchanging else tree.depth
+        self._patience = self._patience_in_rounds if exchanging else self._patience_in_passes
         # What ends a round may have been on its way before it began. But the outcome of a pass goes through the root
         # and back, and what follows it needs the root's neighbours to hear of it.
         if tree.root == run.router:
@@ -95,4 +105,8 @@ class Waiting:
         else:
             self._round_trips = 0 if exchanging else tree.level(run.router)
         self._step = run.state.step
-        self.repeat_at = now + self._patience.limit_s(self._hops)
+        self._arm(run, now)
+
+    def _arm(self, run: EpisodeRun, now: float) -> None:
+        self._lossy = run.lossy
+        self.repeat_at = now + self._patience.limit_s(self._trip_s, self._hops, lossy=run.lossy)
