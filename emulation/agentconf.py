@@ -90,7 +90,8 @@ def agent_config(
     return AgentConfig(
         router=topology.nodes[node],
         topology=str(folder / TOPOLOGY_FILE),
-        checkpoint=checkpoint,
+        # An agent takes relative paths from its own folder; a name has no suffix and no folder.
+        checkpoint=str(Path(checkpoint).resolve()) if Path(checkpoint).is_file() else checkpoint,
         broker=entry.broker,
         credentials=entry.credentials,
         insecure_broker=entry.insecure,

@@ -1,8 +1,7 @@
-"""The agents' processes of a run: one per router, forked from this warm process or started by command."""
+"""The agents' processes of a run: one per router, forked from one warm process or started by command."""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -14,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.config import AgentConfig
-from agent.program import Shared, run_agent
+from agent.program import Shared
 from emulation.agentconf import AGENT_FILE, Place, write_config
+from emulation.nursery import Nursery, live
 from emulation.processes import EmulationError
 from emulation.spawn import Child, Spawner, processor_time, proportional_memory
 
@@ -41,7 +41,7 @@ class Agents:
         self._configs = configs
         self._place = place
         self._folder = folder
-        self._spawner = Spawner()
+        self._spawner: Spawner | Nursery | None = None
         self._killed: set[str] = set()
         for node, config in enumerate(configs):
             write_config(folder(node), config)
@@ -49,24 +49,33 @@ class Agents:
     @property
     def pids(self) -> list[int]:
         """Process ids, in node order."""
-        return [child.pid for child in self._spawner.children]
+        return [child.pid for child in self._spawner.children] if self._spawner else []
 
     def fork(self, shared: Shared) -> None:
-        """Start all from this process, which has read everything already."""
+        """Start all from this process: at once, but with their share of all that it holds."""
+        spawner = self._spawner = Spawner()
         for node, config in enumerate(self._configs):
             folder = self._folder(node)
-            target = partial(_agent, config, shared, folder)
-            self._spawner.fork(config.router, self._place.namespace(node), target, folder / LOG_FILE)
+            target = partial(live, config, shared, folder)
+            spawner.fork(config.router, self._place.namespace(node), target, folder / LOG_FILE)
+
+    def hatch(self) -> None:
+        """Start all from one process that has only what agents need (`emulation.nursery`)."""
+        nursery = self._spawner = Nursery()
+        for node, config in enumerate(self._configs):
+            folder = self._folder(node)
+            nursery.fork(config.router, self._place.namespace(node), folder / AGENT_FILE, folder, log=folder / LOG_FILE)
 
     def execute(self) -> None:
         """Start all by their command line."""
+        spawner = self._spawner = Spawner()
         for node, config in enumerate(self._configs):
             folder = self._folder(node)
-            self._spawner.execute(config.router, self._place.namespace(node), command(folder), folder / LOG_FILE)
+            spawner.execute(config.router, self._place.namespace(node), command(folder), folder / LOG_FILE)
 
     def check_alive(self) -> None:
         """Raise `EmulationError` if an agent has ended, with the end of its log."""
-        for child in self._spawner.poll():
+        for child in self._spawner.poll() if self._spawner else ():
             if child.name in self._killed:
                 continue
             raise EmulationError(f"the agent of {child.name} ended with code {child.exit_code}: {_last_words(child)}")
@@ -77,8 +86,13 @@ class Agents:
         os.kill(self.pids[node], signal.SIGKILL)
 
     def memory(self) -> float:
-        """Return the mean memory of an agent in bytes, shared pages counted in proportion (PSS)."""
-        return sum(proportional_memory(pid) for pid in self.pids) / len(self.pids)
+        """Return the mean memory in bytes of the agents not killed, shared pages counted in proportion (PSS)."""
+        used = [
+            proportional_memory(pid)
+            for config, pid in zip(self._configs, self.pids, strict=True)
+            if config.router not in self._killed
+        ]
+        return sum(used) / len(used)
 
     def processor_times(self) -> NDArray[np.float64]:
         """Return the seconds that each agent has computed so far, in node order, (N,) float64; NaN for a killed one."""
@@ -90,14 +104,8 @@ class Agents:
 
     def stop(self) -> None:
         """End all; each leaves the totals of its frames in its folder."""
-        self._spawner.end()
-
-
-def _agent(config: AgentConfig, shared: Shared, folder: Path) -> int:
-    """Life of a forked agent."""
-    format_ = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=format_, stream=sys.stderr, force=True)
-    return run_agent(config, shared, folder)
+        if self._spawner:
+            self._spawner.end()
 
 
 def _last_words(child: Child) -> str:

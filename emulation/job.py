@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from agent.credentials import Door
-from agent.program import Shared
 from coordinator.outcome import Outcome
 from emulation import assemble
 from emulation.agentconf import Place, agent_config, on_fabric, on_loopback, write_shared
@@ -27,7 +26,6 @@ from emulation.records import Computing
 from emulation.report import write_report
 from emulation.results import write_links, write_manifest, write_steps, write_summary
 from emulation.usage import AgentsUsage
-from policy.mpnn import Network
 from routing.state import RoutingState
 from routing.subnetwork import without
 
@@ -154,8 +152,7 @@ def _agents(
     try:
         with console.phase("agents") as phase:
             if options.spawn == "fork":
-                network = Network(plan.checkpoint.preset, plan.checkpoint.parameters)
-                agents.fork(Shared(topology, plan.checkpoint, network))
+                agents.hatch()
             else:
                 agents.execute()
             phase.update(f"{len(agents.pids)} processes, {'forked' if options.spawn == 'fork' else 'by command'}")

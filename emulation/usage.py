@@ -43,6 +43,6 @@ class AgentsUsage:
             cpu_s_busiest=float(used.max()),
             cores=cores,
             share=float(used.sum()) / seconds / cores,
-            memory_bytes=self.memory_bytes,
+            memory_bytes=self._agents.memory(),
             rounds_per_s=rounds / seconds,
         )
