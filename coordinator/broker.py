@@ -31,7 +31,7 @@ from coordinator.brokerconf import (
     mosquitto_conf,
     rules,
 )
-from coordinator.certificates import MAX_NAME, Authority, Identity, new_authority
+from coordinator.certificates import MAX_NAME, Authority, Identity, hosts_of, new_authority
 from coordinator.config import Parser, domain_name
 from coordinator.keygen import write_private
 from routing.errors import InputError
@@ -79,8 +79,7 @@ def write_broker(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         authority = _authority(folder, f"Lockstep {domain}", now, days)
-        if not (folder / SERVER_CERTIFICATE).exists():
-            _write(folder / SERVER_CERTIFICATE, folder / SERVER_KEY, authority.server(names))
+        _server(folder, authority, names)
         made = 0
         for name in (COORDINATOR, *map(agent_name, topology.nodes)):
             own = folder / name
@@ -109,6 +108,21 @@ def _authority(folder: Path, name: str, now: datetime, days: int) -> Authority:
         return Authority(Identity(certificate.read_bytes(), key.read_bytes()), now=now, days=days)
     except ValueError as error:
         raise InputError(f"cannot be used ({error}), expected this folder's own authority", certificate) from error
+
+
+def _server(folder: Path, authority: Authority, names: Sequence[str]) -> None:
+    """Make the broker's certificate, or see that the one there is for these names."""
+    certificate, key = folder / SERVER_CERTIFICATE, folder / SERVER_KEY
+    if not certificate.exists():
+        _write(certificate, key, authority.server(names))
+        return
+    try:
+        found = hosts_of(certificate.read_bytes())
+    except ValueError as error:
+        raise InputError(f"cannot be used ({error}), expected the broker's certificate", certificate) from error
+    if not set(names) <= set(found):
+        expected = f"expected {', '.join(names)}; delete it and {key.name} for a new one"
+        raise InputError(f"is for {', '.join(found)}, {expected}", certificate)
 
 
 def _write(certificate: Path, key: Path, identity: Identity) -> None:

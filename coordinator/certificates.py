@@ -84,6 +84,16 @@ def new_authority(name: str, *, now: datetime, days: int) -> Identity:
     return _identity(builder.sign(key, hashes.SHA256()), key)
 
 
+def hosts_of(certificate: bytes) -> list[str]:
+    """Return the names and addresses that a server's certificate (PEM) is for; ValueError if it is none."""
+    extensions = x509.load_pem_x509_certificate(certificate).extensions
+    try:
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise ValueError("a certificate without names") from error
+    return [str(name.value) for name in names]
+
+
 def _builder(
     name: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
 ) -> x509.CertificateBuilder:

@@ -60,7 +60,7 @@ def users_doors(options: Options, topology: Topology) -> Doors | None:
 def own_doors(folder: Path, topology: Topology) -> Iterator[Doors]:
     """Start a broker of the run's own, in its folder. Raises EmulationError."""
     with Broker(folder) as broker:
-        # A broker on loopback (amqtt) is open to all users of this machine, as its warning says.
+        # amqtt on loopback is open to all users of this machine; where mosquitto is installed, it is not used.
         entry = Entry(str(broker.address), insecure=not broker.address.path)
         yield Doors((entry,) * topology.num_nodes, entry)
 

@@ -12,7 +12,7 @@ from scripted_agents import DOMAIN, QUICK, until
 
 from agent.broker import BrokerAddress
 from agent.control import Cancel, Progress, Result, Start, Status, Topics, decode, encode
-from agent.mqtt import MAX_INCOMING, AgentLink, keep_connected, make_client, side_by_side
+from agent.mqtt import MAX_INCOMING, AgentLink, keep_connected, make_client, side_by_side, subscribe
 from agent.postbox import MAX_RESULTS
 from emulation.broker import Broker, find_mosquitto
 
@@ -287,3 +287,16 @@ async def test_a_task_cancelled_at_any_moment_ends(broker: Broker) -> None:
         task.cancel()
         await asyncio.wait([task], timeout=8)
         assert task.cancelled(), turns
+
+
+class _Refusing(aiomqtt.Client):
+    """A broker's answer that mosquitto never gives: it takes every subscription, and delivers nothing."""
+
+    async def subscribe(self, *_: object, **__: object) -> tuple[int, ...]:
+        return (1, 0x80)
+
+
+@pytest.mark.asyncio
+async def test_a_refused_subscription_is_said() -> None:
+    with pytest.raises(aiomqtt.MqttError, match="lets this client not read b"):
+        await subscribe(_Refusing("nowhere"), "a", "b")

@@ -297,6 +297,16 @@ def test_a_second_run_keeps_what_is_there_and_adds_what_is_missing(
     load_credentials(folder / "agents" / "new")
 
 
+def test_a_second_run_for_another_host_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Agents would refuse the certificate that is there."""
+    write(tmp_path / "tls", "--listen", "192.0.2.1", "--name", "a.example")
+    arguments = [str(tmp_path / "tls"), "--topology", str(tmp_path / "net.graphml"), "--listen"]
+    assert main(["broker", *arguments, "192.0.2.1:8884"]) == 0
+    assert main(["broker", *arguments, "192.0.2.2"]) == 2
+    said = "server.crt: is for 192.0.2.1, a.example, expected 192.0.2.2; delete it and server.key for a new one"
+    assert said in capsys.readouterr().err
+
+
 def test_private_keys_are_the_owners_alone(tmp_path: Path) -> None:
     write(tmp_path / "tls", "--listen", "192.0.2.1", "--name", "broker.example")
     keys = list((tmp_path / "tls").rglob("*.key"))
