@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.faults_campaign import Row, run_campaign
+from experiments.faults_live import LIVE_FAULTS, run_live
 from experiments.faults_plants import PLANTS
 from experiments.faults_scenarios import FAULTS
 from experiments.faults_truth import INVARIANTS
@@ -29,10 +30,12 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     lines = "\n".join(f"  {name:22} {fault.about}" for name, fault in FAULTS.items())
     plants = "\n".join(f"  {name:22} {plant.about}" for name, plant in PLANTS.items())
+    live = "\n".join(f"  {name:22} {about}" for name, (about, _) in LIVE_FAULTS.items())
     result = argparse.ArgumentParser(
         prog="python -m experiments.faults",
         description="Break things at random moments and check that the runtime's invariants hold.",
-        epilog=f"faults:\n{lines}\n\nplants (each has to be caught, exit code 1):\n{plants}\n\n"
+        epilog=f"faults:\n{lines}\n\nfaults in the emulation (--live):\n{live}\n\n"
+        f"plants (each has to be caught, exit code 1):\n{plants}\n\n"
         "exit codes: 0 nothing violated, 1 something violated, 2 bad input",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--trials", type=int, metavar="N", help="trials of each fault (default: its own number)")
     result.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first trial (default 0)")
     result.add_argument("--plant", metavar="NAME", help="replace a component by a faulty one: it has to be caught")
+    result.add_argument("--live", action="store_true", help="also the faults in the emulation (root, Mininet, FRR)")
+    result.add_argument("--live-trials", type=int, default=3, metavar="N", help="trials of each of those (default 3)")
     result.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     result.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     result.add_argument("--verbose", action="store_true", help="show the programs' logs (use with --trials 1)")
@@ -50,17 +55,22 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     args = parser().parse_args(argv)
-    unknown = [name for name in args.fault or [] if name not in FAULTS]
+    known = [*FAULTS, *LIVE_FAULTS] if args.live else [*FAULTS]
+    unknown = [name for name in args.fault or [] if name not in known]
     if unknown:
-        return _bad(f"--fault {unknown[0]}: expected one of {', '.join(FAULTS)}")
+        return _bad(f"--fault {unknown[0]}: expected one of {', '.join(known)}")
+    if args.live and os.geteuid() != 0:
+        return _bad("--live needs root: namespaces, FRR")
     if args.plant is not None and args.plant not in PLANTS:
         return _bad(f"--plant {args.plant}: expected one of {', '.join(PLANTS)}")
-    if args.trials is not None and args.trials < 1:
-        return _bad(f"--trials {args.trials}: expected at least 1")
+    if (args.trials is not None and args.trials < 1) or args.live_trials < 1:
+        return _bad("--trials and --live-trials: expected at least 1")
     if args.seed < 0 or args.workers < 1:
         return _bad("--seed and --workers: expected whole numbers, not negative, and at least one worker")
     logging.basicConfig(level=logging.INFO if args.verbose else logging.CRITICAL)
-    names = args.fault or ([PLANTS[args.plant].fault] if args.plant else list(FAULTS))
+    chosen = args.fault or ([PLANTS[args.plant].fault] if args.plant else [*FAULTS, *LIVE_FAULTS])
+    names = [name for name in chosen if name in FAULTS]
+    live = [name for name in chosen if name in LIVE_FAULTS] if args.live else []
 
     def trials(name: str) -> int:
         return args.trials or (FAULTS[name].quick if args.quick else FAULTS[name].trials)
@@ -74,6 +84,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows[row.fault] = row
             done = sum(one.trials for one in rows.values())
             status.update(f"{row.fault}: {row.trials} of {trials(row.fault)} trials, {done} of {total} in all")
+        if live:
+            rows |= {row.fault: row for row in run_live(live, args.live_trials, args.seed, status.update)}
+    if not args.live and not args.plant and not args.fault:
+        progress.print("left out: the faults in the emulation (--live, needs root)")
     for row in rows.values():
         for line in row.shown:
             progress.print(f"{row.fault}: {line}", markup=False, highlight=False, soft_wrap=True)

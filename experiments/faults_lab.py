@@ -24,9 +24,10 @@ from numpy.random import Generator, Philox
 
 from agent.broker import parse_broker
 from agent.config import AgentConfig, Neighbor
+from agent.control import Start, decode
 from agent.program import AgentProgram, Shared
 from agent.protocol import AgentProtocol
-from coordinator.events import EpisodeEnded, EpisodeStarted
+from coordinator.events import EpisodeEnded
 from coordinator.mqtt import Coordinator
 from coordinator.protocol import CoordinatorProtocol, Request
 from coordinator.request import make_request
@@ -94,6 +95,7 @@ class Lab:
         self.area = Area(self.world, topology, initial_weights(f"random:{seed % 2**32}", topology))
         self.broker = VirtualBroker(self.world)
         self.truth = Truth(self.world, self.area, self.wires.fakes)
+        self.broker.taps.append(self._overhear)
         self.processes: dict[int, Process] = {}
         self.user: list[tuple[float, object]] = []
         self.happenings: list[tuple[int, object]] = []
@@ -159,9 +161,7 @@ class Lab:
                 event = await process.program.events.get()
                 self.user.append((self.world.now, event))
                 self.happenings.append((self.world.happened, event))
-                if isinstance(event, EpisodeStarted):
-                    self.truth.started(event.episode, event.name)
-                elif isinstance(event, EpisodeEnded):
+                if isinstance(event, EpisodeEnded):
                     self.truth.reported(event.outcome)
         finally:
             running.cancel()
@@ -253,8 +253,12 @@ class Lab:
             share=setting.share,
             margin_milli=0,
         )
-        self.truth.requested(request.name, traffic, setting.steps)
+        self.truth.requested(self.requests, traffic)
         return request
+
+    def _overhear(self, topic: str, payload: bytes) -> None:
+        if topic.endswith("/start"):
+            self.truth.started(decode(payload, Start))
 
     def submit(self) -> None:
         """Ask the coordinator for an episode."""

@@ -163,20 +163,19 @@ def _check_decisions(lab: Lab) -> None:
     """Compare what was decided by all routers with what one engine decides alone."""
     setting = lab.setting
     start = initial_weights("inverse-capacity", setting.topology)
-    for episode, request, decided in lab.truth.decided_by_all():
-        number = int(request.rpartition(" ")[2])
-        traffic = lab.traffic(number)
+    for order, decided in lab.truth.decided_by_all():
+        traffic = lab.traffic(order.seed)
         trace = run_episode(
             setting.topology,
             traffic,
             start,
             setting.checkpoint,
             steps=setting.steps,
-            seed=number,
+            seed=order.seed,
             temperature=1.0,
         )
         if trace.actions.tolist() != decided:
-            lab.truth.violated("I1", f"episode {episode} decided {decided}, undisturbed {trace.actions.tolist()}")
+            lab.truth.violated("I1", f"episode {order.episode} decided {decided}, undisturbed {trace.actions.tolist()}")
 
 
 def _measure(lab: Lab, fault: Fault, struck: list[float], healed: list[float], trial: Trial) -> None:

@@ -26,11 +26,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.control import Start
 from agent.events import EpisodeEnded, Event, NeighborSilent, SetCosts, StepDone
 from coordinator.outcome import Outcome
 from experiments.virtual_ospf import Area
 from experiments.virtual_time import World
 from routing.state import RoutingState
+from routing.subnetwork import without
 from routing.traffic import TrafficMatrix
 
 INVARIANTS = ("I1", "I2", "I3", "I4", "I5", "I6", "auth")
@@ -89,9 +91,9 @@ class Truth:
         self._seen: Counter[str] = Counter()
         self._decisions: dict[tuple[object, int, int], tuple[int, tuple[int, ...]]] = {}
         self._taken: dict[tuple[int, object, int], list[tuple[int, ...]]] = {}
-        self._traffic: dict[str, tuple[TrafficMatrix, int]] = {}
+        self._traffic: dict[int, TrafficMatrix] = {}
+        self._starts: dict[int, Start] = {}
         self.commit_began_at = 0  # how much had happened in the world when the newest commit was begun
-        self._request_of: dict[int, str] = {}
         self._final: set[int] = set()  # episodes whose best weights are known for sure
         self._foreign = np.zeros(area.topology.num_links, dtype=bool)
         self._by_lab = False
@@ -105,9 +107,9 @@ class Truth:
         if self._seen[invariant] <= 3:
             self.violations.append(Violation(invariant, self._world.now, what))
 
-    def requested(self, name: str, traffic: TrafficMatrix, steps: int) -> None:
-        """Note what an episode is to decide."""
-        self._traffic[name] = traffic, steps
+    def requested(self, seed: int, traffic: TrafficMatrix) -> None:
+        """Note what an episode of this seed is to route."""
+        self._traffic[seed] = traffic
 
     def died(self, router: int) -> None:
         """Note that an agent's process is gone: what it had not yet told is never told."""
@@ -151,9 +153,9 @@ class Truth:
                 if not event.reason.strip():
                     self.violated("I6", f"{self._name(router)} aborted episode {event.episode} without a reason")
 
-    def started(self, episode: int, name: str) -> None:
-        """Note for which request the coordinator starts an episode."""
-        self._request_of.setdefault(episode, name)  # a number that was used before is refused by the agents
+    def started(self, start: Start) -> None:
+        """Note what the coordinator has sent to all; a number that was used before is refused by the agents."""
+        self._starts.setdefault(start.episode, start)
 
     def reported(self, outcome: Outcome) -> None:
         """Note what the coordinator tells its user."""
@@ -162,9 +164,12 @@ class Truth:
             if not outcome.reason.strip():
                 self.violated("I6", f"episode {outcome.episode} is {outcome.verdict} without a reason")
         if outcome.verdict in ("committed", "kept"):
-            digests = {result.digest for result in outcome.results.values()}
+            done = [result for result in outcome.results.values() if result.status in ("committed", "kept")]
+            digests = {result.digest for result in done}
             if len(digests) != 1:
                 self.violated("I2", f"episode {outcome.episode} is {outcome.verdict} with {len(digests)} digests")
+        if outcome.verdict == "committed" and self.commits and self.commits[-1].episode == outcome.episode:
+            self._check_mlu(self.commits[-1])
 
     # ---- I1
 
@@ -182,14 +187,14 @@ class Truth:
             a, b = self._name(router), self._name(other)
             self.violated("I1", f"step {step} of episode {episode}: {a} chose {links}, {b} {theirs}")
 
-    def decided_by_all(self) -> Iterator[tuple[int, str, list[list[int]]]]:
-        """Return (episode, request, links of each step) of the episodes that all routers took to the end."""
+    def decided_by_all(self) -> Iterator[tuple[Start, list[list[int]]]]:
+        """Return (start, links of each step) of the episodes that all routers took to the end on the whole network."""
         routers = range(self._area.topology.num_nodes)
-        for episode, name in self._request_of.items():
-            steps = self._traffic[name][1]
+        for episode, start in self._starts.items():
             taken = [self._taken.get((router, None, episode), []) for router in routers]
-            if all(len(one) == steps + 1 for one in taken):
-                yield episode, name, [list(links) for links in taken[0][1:]]
+            whole = not (start.down or start.absent or start.restore)
+            if whole and all(len(one) == start.steps + 1 for one in taken):
+                yield start, [list(links) for links in taken[0][1:]]
 
     # ---- I2
 
@@ -197,14 +202,16 @@ class Truth:
         self._order(event)
         if event.undo:
             return
+        start = self._starts[event.episode]
+        if start.restore:
+            return
         mine = self._taken.get((router, epoch, event.episode), [])
-        steps = self._traffic[self._request_of[event.episode]][1]
-        for other in self._members(event):
+        for other in self._members(start):
             theirs = self._taken.get((other, epoch, event.episode), [])
             if other in self.liars:
                 continue
-            if len(theirs) != steps + 1 or theirs != mine:
-                how = "differently" if len(theirs) == steps + 1 else f"{len(theirs) - 1} of {steps} steps"
+            if len(theirs) != start.steps + 1 or theirs != mine:
+                how = "differently" if len(theirs) == start.steps + 1 else f"{len(theirs)} times, not {start.steps + 1}"
                 self.violated(
                     "I2", f"{self._name(router)} commits episode {event.episode}; {self._name(other)} decided {how}"
                 )
@@ -216,10 +223,9 @@ class Truth:
         for link, cost in event.costs.items():
             commit.ordered.setdefault(link, set()).add(cost)
 
-    def _members(self, event: SetCosts) -> list[int]:
-        """Return the routers whose agents take part in what is committed."""
-        members = getattr(event, "members", None)
-        return list(range(self._area.topology.num_nodes)) if members is None else sorted(members)
+    def _members(self, start: Start) -> list[int]:
+        """Return the routers whose agents take part."""
+        return [router for router in range(self._area.topology.num_nodes) if router not in start.absent]
 
     def _commit(self, event: SetCosts) -> Commit:
         if not self.commits or self.commits[-1].episode != event.episode:
@@ -243,10 +249,11 @@ class Truth:
         """Whether the last commit that was begun is carried out everywhere, or nowhere."""
         if not self.commits:
             return True
-        costs, commit = self._area.costs[~self._foreign], self.commits[-1]
-        return bool(
-            np.array_equal(costs, commit.old[~self._foreign]) or np.array_equal(costs, commit.new[~self._foreign])
-        )
+        commit = self.commits[-1]
+        ours = ~self._foreign
+        ours[self._starts[commit.episode].down] = False  # links that were not there took no part
+        costs = self._area.costs[ours]
+        return bool(np.array_equal(costs, commit.old[ours]) or np.array_equal(costs, commit.new[ours]))
 
     def check_commits(self, moment: str) -> None:
         """Check at a moment at which nothing is under way and no fault is at work."""
@@ -256,15 +263,19 @@ class Truth:
             new = int(np.count_nonzero((costs == commit.new) & (commit.new != commit.old)))
             total = int(np.count_nonzero(commit.new != commit.old))
             self.violated("I4", f"{moment} episode {commit.episode} is half committed: {new} of {total} changes are in")
-        elif self.commits and not self._foreign.any():
-            commit = self.commits[-1]
-            traffic = self._traffic[self._request_of[commit.episode]][0]
-            before, after = self._mlu(traffic, commit.old), self._mlu(traffic, self._area.costs)
-            if after > before:
-                self.violated("I3", f"episode {commit.episode} took the MLU from {before:.6f} to {after:.6f}")
 
-    def _mlu(self, traffic: TrafficMatrix, weights: NDArray[np.int64]) -> float:
-        return RoutingState(self._area.topology, traffic, weights).mlu
+    def _check_mlu(self, commit: Commit) -> None:
+        """Compare the model's MLU, on the links that are there, before a commit and with the costs of now."""
+        start = self._starts[commit.episode]
+        if start.restore or self._foreign.any():
+            return
+        left = without(self._area.topology, start.down)
+        traffic = left.traffic(self._traffic[start.seed])
+        before, after = (
+            RoutingState(left.network, traffic, weights[left.links]).mlu for weights in (commit.old, self._area.costs)
+        )
+        if after > before:
+            self.violated("I3", f"episode {commit.episode} took the MLU from {before:.6f} to {after:.6f}")
 
     # ---- summing up
 

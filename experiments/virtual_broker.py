@@ -7,7 +7,7 @@ awaited and may not come), clean sessions, one connection per client identifier.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 import aiomqtt
@@ -49,13 +49,13 @@ class VirtualBroker:
     Attributes
     ----------
     alive : whether it takes connections
-    published : messages so far
+    taps : told (topic, payload) of every message
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.alive = True
-        self.published = 0
+        self.taps: list[Callable[[str, bytes], None]] = []
         self._clients: dict[str, VirtualClient] = {}
         self._retained: dict[str, bytes] = {}
 
@@ -99,7 +99,8 @@ class VirtualBroker:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         """Pass a message on."""
-        self.published += 1
+        for tap in self.taps:
+            tap(topic, payload)
         if retain:
             self._retained[topic] = payload
         for client in list(self._clients.values()):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.control import Result, Start
 from agent.events import EpisodeEnded, SetCosts, StepDone
 from coordinator.outcome import summarise
 from experiments.faults import main
@@ -84,8 +85,19 @@ class Watch:
         self.world = World(1)
         self.area = Area(self.world, NET, np.full(NET.num_links, 5, dtype=np.int64))
         self.truth = Truth(self.world, self.area, {b"fake"})
-        self.truth.requested("r", uniform(NET, 1), 1)
-        self.truth.started(1, "r")
+        traffic = uniform(NET, 1)
+        self.truth.requested(9, traffic)
+        self.truth.started(
+            Start(
+                episode=1,
+                seed=9,
+                steps=1,
+                topology=NET.digest().hex(),
+                checkpoint="0" * 32,
+                traffic=traffic.demand.tobytes(),
+                start_weights=b"",
+            )
+        )
 
     def decide(self, router: int, *links: int) -> None:
         self.truth.told(router, StepDone(1, 0, (), 0.5))
@@ -151,6 +163,9 @@ def test_truth_sees_an_mlu_that_rises() -> None:
         for link, cost in costs.items():
             watch.area.set_cost(link, cost)
     watch.truth.check_commits("now")
+    assert watch.seen == {}
+    results = {name: Result(router=name, episode=1, status="committed", digest="d") for name in NET.nodes}
+    watch.truth.reported(summarise(1, "r", NET.nodes, results, "", superseded=False))
     assert watch.seen == {"I3": 1}
 
 

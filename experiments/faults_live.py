@@ -1,0 +1,211 @@
+"""The faults for real, in the emulated network: what breaks, how it heals, what was violated, how long it took."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator, Philox
+
+from emulation.console import RunConsole
+from emulation.isolate import run_isolated
+from emulation.network import running_fabric
+from emulation.options import parse
+from emulation.plan import prepare
+from emulation.prerequisites import check_emulation, extend_path
+from experiments.faults_campaign import Row
+from experiments.faults_live_network import LiveNetwork
+from experiments.faults_truth import Violation
+
+Heal = Callable[[], None]
+TOPOLOGY = "nsfnet"
+HEAL_S = 3.0
+RECOVERED_S = 90.0
+
+
+def _node(live: LiveNetwork, random: Generator) -> int:
+    return int(random.integers(live.plan.topology.num_nodes))
+
+
+def _ends(live: LiveNetwork, random: Generator) -> list[tuple[int, str]]:
+    """Return both ends of a random link: (node, interface)."""
+    topology = live.plan.topology
+    link = int(random.integers(topology.num_links))
+    pair = (link, int(topology.reverse[link]))
+    return [(int(topology.src[one]), live.fabric.interface(one)) for one in pair]
+
+
+def _agent_killed(live: LiveNetwork, random: Generator) -> Heal:
+    node = _node(live, random)
+    live.signal_agent(node, signal.SIGKILL)
+    return lambda: live.start_agent(node)
+
+
+def _agent_stopped(live: LiveNetwork, random: Generator) -> Heal:
+    node = _node(live, random)
+    live.signal_agent(node, signal.SIGSTOP)
+    return lambda: live.signal_agent(node, signal.SIGCONT)
+
+
+def _link_down(live: LiveNetwork, random: Generator) -> Heal:
+    (node, interface), _ = _ends(live, random)
+    live.in_router(node, ["ip", "link", "set", interface, "down"])
+    return lambda: live.in_router(node, ["ip", "link", "set", interface, "up"])
+
+
+def _filtered(live: LiveNetwork, ends: list[tuple[int, str]], rule: str) -> Heal:
+    for node, interface in ends:
+        live.filter(node, interface, rule)
+
+    def heal() -> None:
+        for node, _ in ends:
+            live.unfilter(node)
+
+    return heal
+
+
+def _silent_link(live: LiveNetwork, random: Generator) -> Heal:
+    return _filtered(live, _ends(live, random), "drop")
+
+
+def _lossy_link(live: LiveNetwork, random: Generator) -> Heal:
+    port = live.fabric.agent_port
+    return _filtered(live, _ends(live, random), f"udp dport {port} numgen random mod 100 < 10 drop")
+
+
+def _broker_killed(live: LiveNetwork, _random: Generator) -> Heal:
+    live.broker.process.send_signal(signal.SIGKILL)
+    live.broker.process.wait()
+    return live.broker.start
+
+
+def _ospfd_killed(live: LiveNetwork, random: Generator) -> Heal:
+    return live.kill_ospfd(_node(live, random))
+
+
+LIVE_FAULTS: dict[str, tuple[str, Callable[[LiveNetwork, Generator], Heal]]] = {
+    "live-agent-killed": ("kill -9 of an agent, started again after 3 s", _agent_killed),
+    "live-agent-stopped": ("SIGSTOP of an agent, SIGCONT after 3 s", _agent_stopped),
+    "live-link-down": ("an interface is taken down for 3 s", _link_down),
+    "live-silent-link": ("nftables drop all that comes over a link for 3 s", _silent_link),
+    "live-lossy-link": ("nftables drop 10 % of the agents' frames of a link for 3 s", _lossy_link),
+    "live-broker-killed": ("kill -9 of mosquitto, started again after 3 s", _broker_killed),
+    "live-ospfd-killed": ("kill -9 of an ospfd, started again after 3 s", _ospfd_killed),
+}
+
+
+def run_live(names: list[str], trials: int, seed: int, progress: Callable[[str], None]) -> list[Row]:
+    """Run trials of each fault in one emulated network; return the rows.
+
+    Raises
+    ------
+    EmulationError, InputError
+        If a tool is missing.
+    """
+    extend_path()
+    check_emulation()
+    with tempfile.TemporaryDirectory(prefix="lockstep-live-") as folder:
+        result = Path(folder) / "rows.json"
+        code = run_isolated(lambda _: _body(Path(folder), names, trials, seed, result, progress))
+        if code != 0 or not result.exists():
+            raise RuntimeError(f"the emulation ended with code {code}")
+        return [_row(record) for record in json.loads(result.read_text())]
+
+
+def _body(folder: Path, names: list[str], trials: int, seed: int, result: Path, progress: Callable[[str], None]) -> int:
+    logging.disable(logging.INFO)
+    plan = prepare(parse([TOPOLOGY]))
+    random = Generator(Philox(key=[seed, 0x6C697665]))
+    rows = {name: Row(name, LIVE_FAULTS[name][0]) for name in names}
+    run = folder / "run"
+    run.mkdir()
+    with RunConsole(json_only=True) as console, running_fabric(plan, run, console) as fabric:
+        with LiveNetwork(plan, fabric, run) as live:
+            if live.good_episode(0, RECOVERED_S) is None:
+                raise RuntimeError("no episode succeeds before any fault")
+            for number in range(trials):
+                for name in names:
+                    progress(f"{name}: {number + 1} of {trials}")
+                    _trial(live, name, random, rows[name])
+    result.write_text(json.dumps([vars(row) for row in rows.values()]))
+    return 0
+
+
+def _row(record: dict[str, object]) -> Row:
+    row = Row(str(record["fault"]), str(record["about"]))
+    for key, value in record.items():
+        setattr(row, key, type(getattr(row, key))(value))
+    return row
+
+
+def _trial(live: LiveNetwork, name: str, random: Generator, row: Row) -> None:
+    """Let an episode begin that has something to commit, break, heal, wait for a good one, and look at what is true."""
+    live.set_costs(live.plan.live_weights)
+    before = live.mlu(live.plan.live_weights)
+    decided = live.decisions()
+    start = len(live.records)
+    live.wait_for(lambda record: record["event"] == "episode_started", start, RECOVERED_S)
+    deadline = time.monotonic() + float(random.uniform(0.0, 0.5))
+    while (left := deadline - time.monotonic()) > 0:
+        live.poll(left)
+    struck, since = time.monotonic(), len(live.records)
+    heal = LIVE_FAULTS[name][1](live, random)
+    end = struck + HEAL_S
+    while (left := end - time.monotonic()) > 0:
+        live.poll(left)
+    meanwhile = live.good_episode(since, 0.0)
+    heal()
+    healed, mark = time.monotonic(), len(live.records)
+    good = live.good_episode(mark, RECOVERED_S)
+    noticed = live.noticed(since)
+    row.trials += 1
+    if noticed is not None and noticed < healed:
+        row.detection_s.append(noticed - struck)
+    if meanwhile is not None:
+        row.recovery_s.append(meanwhile[0] - struck)
+    elif good is not None:
+        row.recovery_s.append(good[0] - healed)
+    for violation in _violations(live, decided, since, before, good is not None):
+        row.violations[violation.invariant] += 1
+        row.shown.append(str(violation))
+
+
+def _violations(
+    live: LiveNetwork, decided: dict[tuple[int, int], set[str]], since: int, before: float, recovered: bool
+) -> list[Violation]:
+    found = []
+
+    def violated(invariant: str, what: str) -> None:
+        found.append(Violation(invariant, time.monotonic(), what))
+
+    if not recovered:
+        violated("I6", f"no episode succeeded within {RECOVERED_S:g} s")
+    for step, links in live.decisions().items():
+        if len(links) > 1 and step not in decided:
+            violated("I1", f"episode {step[0]}, step {step[1]}: {' against '.join(sorted(links))}")
+    ended = [record for _, record in live.records[since:] if record["event"] == "episode_ended"]
+    for record in ended:
+        digests = {router["digest"] for router in record["routers"].values() if router["status"] == "committed"}
+        if len(digests) > 1:
+            violated("I2", f"episode {record['episode']} was committed with {len(digests)} digests")
+        if record["status"] in ("aborted", "partial") and not record["reason"].strip():
+            violated("I6", f"episode {record['episode']} is {record['status']} without a reason")
+    live.poll(0.5)
+    costs = live.costs()
+    last = next((record for record in reversed(ended) if record["status"] in ("committed", "kept")), None)
+    after = live.mlu(costs)
+    if after > before:
+        violated("I3", f"the MLU rose from {before:.4f} to {after:.4f}")
+    if last is not None and last["mlu_live"] is not None:
+        known = last["mlu_best"] if last["status"] == "committed" else last["mlu_live"]
+        if not np.isclose(after, known, rtol=1e-9):
+            violated("I4", f"costs have MLU {after:.6f}, episode {last['episode']} ({last['status']}) says {known:.6f}")
+    if not live.routes_follow(costs):
+        violated("I4", "the kernels' routes are not those of the costs")
+    return found
