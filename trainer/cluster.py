@@ -2,7 +2,8 @@
 
 Every part of a rollout is a task without state, so workers may come and go: Ray repeats what a lost one had. The code
 that the workers run is this house's, sent along with its hash, so that all nodes run what the trainer runs; they need
-the same Python and the packages of `scripts/setup train cluster`.
+the same Python and the packages of `scripts/setup train cluster`. A cluster that asks for a token wants
+``RAY_AUTH_MODE=token`` in the environment and the token in ``~/.ray/auth_token``, as `ray start` leaves it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ class InCluster:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise InputError(f"--ray {address}: {str(error).splitlines()[0]}, expected a running cluster") from error
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"--ray {address}: {reason}, expected a running cluster (and RAY_AUTH_MODE=token if it has tokens)"
+            ) from error
         self._ray = ray
         self._play = ray.remote(num_cpus=1, max_retries=_RETRIES)(play_part)
 
