@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2s
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.tree import Tree, spanning_tree
 from routing.errors import DisconnectedTopology, InputError
@@ -62,6 +63,13 @@ class Epoch:
         named = blake2s(digest_size=ID_BYTES, person=b"lockepch")
         named.update(part.network.digest() + np.array(members, dtype="<i4").tobytes())
         return cls(part, members, missing, _tree(part.network, missing), named.digest())
+
+    def obstacle(self, router: int, live: NDArray[np.int64]) -> str:
+        """Return why a router of the whole topology cannot take part, whose LSDB shows `live` (L,); "" if it can."""
+        if router not in self.members:
+            return "it is no member of the epoch"
+        gone = self.part.links[live[self.part.links] == 0]
+        return f"the topology has changed: {self.part.whole.link_name(int(gone[0]))} is down" if len(gone) else ""
 
     def neighbours(self, router: int) -> list[int]:
         """Return the members next to a router, ascending; numbers of the part."""
