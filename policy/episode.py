@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from policy import features as kernels
 from policy.checkpoint import Checkpoint
-from policy.features import FEATURE_SETS, NEVER, NUMBERS, RECENCY
+from policy.features import FEATURE_SETS, HOT, NEVER, NUMBERS, RECENCY
 from policy.mpnn import Network, adjacency_without
 from policy.sampling import choose, quantise, scores
 from policy.schedule import increments_at
@@ -133,7 +133,10 @@ class Episode:
             )  # fmt: skip
             if self._features == "lookahead":
                 assert isinstance(routing, RoutingState)
-                kernels.lookahead_features(routing.what_if(links), out)
+                hot = self._relative[links] >= HOT
+                effects = np.ones((len(links), 2))
+                effects[hot] = routing.what_if(links[hot])
+                kernels.lookahead_features(effects, out)
         return out
 
     def close(self) -> None:

@@ -18,7 +18,8 @@ checkpoint serves networks of other sizes and units. With u the utilization, U i
 | weight | w / (w + 10): how much one more is |
 | near_maximum | 1 if u / U >= 0.99 |
 
-`lookahead` is `default` and, for each link, what the network would be if its weight were one higher (U' and u' then):
+`lookahead` is `default` and, for each link with u / U >= 0.5, what the network would be if its weight were one higher
+(U' and u' then; 0 for the others, where nearly always it would change little):
 
 | column | value |
 |---|---|
@@ -64,6 +65,8 @@ FEATURE_SETS["lookahead"] = (*FEATURE_SETS["default"], "after", "after_powers")
 # Places in `numbers`, what is known of the network as a whole.
 MLU, BEST_MLU, MEAN_RELATIVE, MEAN_WEIGHT, TIME = range(5)
 NUMBERS = 5
+
+HOT = 0.5  # u / U from which on the effect of one more is looked at
 
 NEVER = -1  # in `chosen_at`
 

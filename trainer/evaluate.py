@@ -50,6 +50,8 @@ class Args:
     """episode length in units of the default T"""
     temperature: float | None = None
     """instead of the checkpoint's"""
+    opening: int | None = None
+    """links in the first step, instead of the checkpoint's"""
     seed: int = 1
     """first seed of the samples"""
     json: Path | None = None
@@ -58,7 +60,7 @@ class Args:
 
 @dataclass(frozen=True)
 class Cell:
-    """Means over the matrices of one network and profile; ratios are to the bound, NaN without one."""
+    """Means over the matrices of one network and profile; ratios to the bound (NaN without one), and to greedy."""
 
     topology: str
     profile: str
@@ -72,6 +74,8 @@ class Cell:
     greedy_ratio: float
     one_ratio: float
     best_ratio: float
+    one_greedy: float
+    best_greedy: float
 
 
 def bounds(data: Path, topology: str, profile: str) -> dict[int, float]:
@@ -87,6 +91,7 @@ def policy_mlus(instance: Instance, checkpoint: Checkpoint, args: Args) -> NDArr
         run_episode(
             instance.topology, instance.traffic, instance.start_weights, checkpoint,
             steps=instance.steps, seed=args.seed, episode=episode, temperature=args.temperature,
+            opening=args.opening,
         )
         for episode in range(args.episodes)
     )  # fmt: skip
@@ -113,7 +118,9 @@ def evaluate_cell(checkpoint: Checkpoint, topology_name: str, profile: str, args
         initial, ospf = (RoutingState(topology, traffic, w).mlu for w in (start, inverse_capacity(topology)))
         greedy, limit = greedy_plus_one(instance), bound.get(index, float("nan"))
         one, best = float(mlus.mean()), float(mlus.min())
-        rows.append((initial, ospf, greedy, one, best, greedy / limit, one / limit, best / limit))
+        rows.append(
+            (initial, ospf, greedy, one, best, greedy / limit, one / limit, best / limit, one / greedy, best / greedy)
+        )
     means: list[float] = np.mean(rows, axis=0).tolist()
     milliseconds = 1e3 * seconds / len(rows) / args.episodes
     return Cell(topology_name, profile, len(rows), milliseconds, *means)
@@ -123,13 +130,16 @@ def show(cells: list[Cell], args: Args) -> None:
     """Print the table."""
     table = Table(title=f"{args.checkpoint}: matrices {args.matrices[0]}-{args.matrices[1]}, {args.stretch:g} T steps")
     for heading in ("network", "start", "1/capacity", "greedy", "one", f"best of {args.episodes}",
-                    "greedy/bound", "one/bound", "best/bound", "ms/episode"):  # fmt: skip
+                    "greedy/bound", "one/bound", "best/bound", "one/greedy", "best/greedy", "ms/episode"):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "network" else "right")
     for c in cells:
         mlus = [f"{x:.3f}" for x in (c.start, c.inverse_capacity, c.greedy, c.one, c.best)]
         ratios = ["-" if np.isnan(x) else f"{x:.4f}" for x in (c.greedy_ratio, c.one_ratio, c.best_ratio)]
+        ratios += [f"{x:.4f}" for x in (c.one_greedy, c.best_greedy)]
         table.add_row(f"{c.topology} {c.profile}", *mlus, *ratios, f"{c.milliseconds:.1f}")
     Console(width=140).print(table)
+    one, best = (float(np.mean([getattr(c, name) for c in cells])) for name in ("one_greedy", "best_greedy"))
+    print(f"mean of the cells, relative to greedy: one episode {one:.4f}, best of {args.episodes} {best:.4f}")
 
 
 def markdown(cells: list[Cell], args: Args) -> str:
