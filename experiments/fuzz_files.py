@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.config import check_against, load_config, load_key
 from emulation.inputs import INPUTS_FILE, Inputs, read_inputs, write_inputs
-from emulation.records import LinkRow
+from emulation.records import Agreement, Level, LinkRow, Manifest, Mlu, Ospf, Overhead, Summary, Times
 from emulation.results import (
     LINKS_FILE,
     MANIFEST_FILE,
@@ -21,6 +21,10 @@ from emulation.results import (
     read_manifest,
     read_steps,
     read_summary,
+    write_links,
+    write_manifest,
+    write_steps,
+    write_summary,
 )
 from experiments.fuzz_network import NET, Target
 from policy.checkpoint import load_checkpoint, random_parameters, save_checkpoint
@@ -128,12 +132,23 @@ def _run(folder: Path) -> list[Target]:
         folder,
         Inputs(NET.nodes, np.zeros((3, 2)), ends, NET.capacity, _TRAFFIC.demand, weights, weights, weights),
     )
-    summary, manifest, links = (folder / name for name in (SUMMARY_FILE, MANIFEST_FILE, LINKS_FILE))
-    summary.write_bytes(_SUMMARY)
-    manifest.write_bytes(_MANIFEST)
-    (folder / STEPS_FILE).write_bytes(b'{"step":1,"link":2,"mlu":0.5}\n{"step":2,"link":0,"mlu":0.25}\n')
-    row = "0,a,b,1000000000,1,2,0.5,,0.4,0.41,7,700,,,,,,\n"
-    links.write_text(f"{','.join(LinkRow.__struct_fields__)}\n{row}")
+    write_summary(folder, _SUMMARY)
+    write_manifest(folder, _MANIFEST)
+    write_steps(folder, [[2], [0, 3]], [0.5, 0.25])
+    row = LinkRow(
+        link=0,
+        src="a",
+        dst="b",
+        capacity_bps=1e9,
+        weight_live=1,
+        weight_after=2,
+        utilization_before_predicted=0.5,
+        utilization_after_predicted=0.4,
+        utilization_after_measured=0.41,
+        frames=7,
+        bytes=700,
+    )
+    write_links(folder, [row])
     checks: dict[str, Callable[[Path], object]] = {
         SUMMARY_FILE: read_summary,
         MANIFEST_FILE: read_manifest,
@@ -154,15 +169,53 @@ def _of_folder(read: Callable[[Path], object]) -> Callable[[Path], object]:
     return lambda path: read(path.parent)
 
 
-_SUMMARY = b"""{"topology":"fuzz","fabric":"loopback","traffic":"uniform","load":0.9,"initial":"inverse-capacity",
-"seed":1,"routers":3,"links":4,"status":"committed","reason":"","steps":2,"best_step":2,"mlu":{"before":{"predicted":0.9},
-"after":{"predicted":0.5,"measured":0.51},"start":null},"agreement":{"digest":"5e","routers":3},
-"ospf":{"costs_changed":2,"lsdb_verified":null,"routes_verified":[6,6]},"overhead":{"frames_per_link":1.5,
-"bytes_per_link":9,"hidden_state_bytes_per_link":8,"sharing_bytes_per_link":1,"control_bytes_per_link":0,
-"wire_bytes_per_link":20},"time_s":{"bring_up":1,"episode":0.5,"commit":null,"total":2}}"""
-_MANIFEST = b"""{"versions":{"python":"3.11"},"command":["fuzz"],"started":"now","topology":"fuzz",
-"topology_digest":"0f","traffic":"uniform","load":null,"initial":"inverse-capacity","seed":1,"episode":1,"steps":2,"temperature":1.0,
-"margin":0.01,"ecmp":true,"share":"candidate","fabric":"loopback","checkpoint":"default","checkpoint_hash":"ab"}"""
+_SUMMARY = Summary(
+    topology="fuzz",
+    fabric="loopback",
+    traffic="uniform",
+    load=0.9,
+    initial="inverse-capacity",
+    seed=1,
+    routers=3,
+    links=4,
+    status="committed",
+    reason="",
+    steps=2,
+    best_step=2,
+    mlu=Mlu(before=Level(predicted=0.9), after=Level(predicted=0.5, measured=0.51)),
+    agreement=Agreement(digest="5e", routers=3),
+    ospf=Ospf(costs_changed=2, routes_verified=(6, 6)),
+    overhead=Overhead(
+        frames_per_link=1.5,
+        bytes_per_link=9.0,
+        hidden_state_bytes_per_link=8.0,
+        sharing_bytes_per_link=1.0,
+        control_bytes_per_link=0.0,
+        wire_bytes_per_link=None,
+    ),
+    time_s=Times(bring_up=1.0, episode=0.5, commit=None, total=2.0),
+)
+_MANIFEST = Manifest(
+    versions={"python": "3.11"},
+    command=("fuzz",),
+    started="now",
+    topology="fuzz",
+    topology_digest="0f",
+    traffic="uniform",
+    load=None,
+    initial="inverse-capacity",
+    seed=1,
+    episode=1,
+    steps=2,
+    opening=1,
+    temperature=1.0,
+    margin=0.01,
+    ecmp=True,
+    share="candidate",
+    fabric="loopback",
+    checkpoint="default",
+    checkpoint_hash="ab",
+)
 
 
 def _preset(data: bytes) -> None:
