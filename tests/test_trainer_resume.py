@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from policy.checkpoint import load_checkpoint
 from routing.errors import InputError
@@ -55,6 +56,11 @@ def _equal(one: object, other: object) -> bool:
     return one == other
 
 
+def _curve(folder: Path, name: str) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(folder)).Reload()  # type: ignore[no-untyped-call]
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
 def test_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main([*SHORT, "--out", str(whole)]) == 0
@@ -77,6 +83,8 @@ def test_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
         a, b = (load_checkpoint(folder / f"{name}.safetensors") for folder in (whole, broken))
         assert a.hash == b.hash
         assert a.metadata["temperature"] == b.metadata["temperature"]
+    for curve in ("charts/reward", "losses/entropy", "validation/ratio_to_bound"):
+        assert _curve(whole, curve) == _curve(broken, curve)
 
 
 def test_run_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,8 +120,32 @@ def test_bad_state_is_one_line(
 
 def test_missing_device_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = "cuda" if not torch.cuda.is_available() else "cuda:99"
-    for device in (name, "gpuu"):
+    for device in (name, "gpuu", "meta"):
         assert main(["--device", device, "--out", str(tmp_path / "x")]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert f"--device {device}" in line and "expected a device of this machine" in line
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--seed", "-1"], "--seed -1, expected 0 to"),
+        (["--iterations", "0"], "--iterations 0, expected at least 1"),
+        (["--group-size", "1"], "expected at least 2 for --baseline group"),
+        (["--num-instances", "0"], "at least one instance"),
+        (["--sizes", "9", "5"], "expected fewest and most nodes"),
+        (["--sample-fraction", "0"], "expected above 0"),
+        (["--topologies", "nosuch"], "nosuch"),
+        (["--topologies", "gbn"], "kept for testing"),
+        (["--init", "nosuch.safetensors"], "nosuch.safetensors"),
+        (["--data", "nosuch"], "nosuch"),
+    ],
+)
+def test_bad_arguments_are_one_line(
+    words: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert expected in line
+    assert not (tmp_path / "run" / NAME).exists()

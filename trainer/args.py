@@ -14,6 +14,8 @@ from typing import Literal
 
 import tyro
 
+from routing.errors import InputError
+
 
 @dataclass(frozen=True)
 class Args:
@@ -166,4 +168,28 @@ def parse(argv: Sequence[str] | None = None, defaults: Args | None = None) -> Ar
     argv = sys.argv[1:] if argv is None else list(argv)
     if defaults is None:
         defaults = PRESETS.get(option(argv, "--preset") or "", PRESETS["default"])
-    return tyro.cli(Args, default=defaults, args=argv, prog="python -m trainer.ppo")
+    args = tyro.cli(Args, default=defaults, args=argv, prog="python -m trainer.ppo")
+    _check(args)
+    return args
+
+
+def _check(args: Args) -> None:
+    """Refuse what cannot be trained with; InputError says what was expected."""
+    if not 0 <= args.seed < 1 << 63:
+        raise InputError(f"--seed {args.seed}, expected 0 to 2**63 - 1")
+    for name in (
+        "iterations", "group_size", "matrix_iterations", "update_epochs", "num_minibatches", "validate_every",
+        "validation_matrices", "validation_copies", "threads",
+    ):  # fmt: skip
+        if getattr(args, name) < 1:
+            raise InputError(f"--{name.replace('_', '-')} {getattr(args, name)}, expected at least 1")
+    if min(args.num_instances, args.generated, args.workers) < 0 or args.num_instances + args.generated < 1:
+        raise InputError("--num-instances, --generated or --workers: expected none below 0, and at least one instance")
+    if args.num_instances and not args.topologies:
+        raise InputError("no --topologies, expected at least one, or --num-instances 0 and --generated")
+    if args.baseline == "group" and args.group_size < 2:
+        raise InputError(f"--group-size {args.group_size}, expected at least 2 for --baseline group")
+    if not 2 <= args.sizes[0] <= args.sizes[1]:
+        raise InputError(f"--sizes {args.sizes[0]} {args.sizes[1]}, expected fewest and most nodes, from 2 on")
+    if not 0 < args.sample_fraction <= 1:
+        raise InputError(f"--sample-fraction {args.sample_fraction}, expected above 0, at most 1")

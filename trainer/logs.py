@@ -63,6 +63,7 @@ class RunLog:
         if self._writer:
             for name, value in metrics.items():
                 self._writer.add_scalar(name, value, step)
+            self._writer.flush()  # before the state, so that a run killed after it has no gap in its curves
         self._figures |= {label: f"{metrics[name]:.4g}" for name, label in _BESIDE_THE_BAR.items() if name in metrics}
         figures = "  ".join(f"{label} {value}" for label, value in self._figures.items())
         self._progress.update(self._task, figures=figures)

@@ -46,7 +46,7 @@ def torch_device(name: str) -> torch.device:
     """Return the device, made to repeat itself bit for bit; InputError where this machine does not have it."""
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--device {name}: {reason}, expected a device of this machine, such as cpu") from error
