@@ -39,6 +39,7 @@ from routing.topology import Topology
 __all__ = ["MAX_EPISODE", "CoordinatorProtocol", "Patience", "Phase", "Request", "first_episode"]
 
 _REASON = 1000  # longest reason, as in `Cancel`
+_MOST_STRANGERS = 100  # that are told of
 
 
 class CoordinatorProtocol:
@@ -147,7 +148,7 @@ class CoordinatorProtocol:
     def _is_ours(self, router: str) -> bool:
         if router in self._topology.nodes:
             return True
-        if router not in self._strangers:
+        if router not in self._strangers and len(self._strangers) < _MOST_STRANGERS:
             self._strangers.add(router)
             self._events.append(events.UnknownAgent(router))
         return False
