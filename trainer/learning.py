@@ -31,7 +31,8 @@ def estimate_values(trajectory: Trajectory, agent: Agent) -> Tensor:
     """Return the critic's values, (T+1, B), zero after the last step."""
     steps, envs = trajectory.actions.shape
     states = trajectory.features.flatten(0, 1)
-    values = torch.cat([agent.values(trajectory.topology, part) for part in torch.split(states, _VALUED_AT_ONCE)])
+    parts = (part.to(agent.device) for part in torch.split(states, _VALUED_AT_ONCE))
+    values = torch.cat([agent.values(trajectory.topology, part) for part in parts])
     return torch.cat([values.cpu().view(steps, envs), torch.zeros(1, envs)])
 
 

@@ -51,9 +51,9 @@ def torch_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise InputError(f"--device {name}: {reason}, expected a device of this machine, such as cpu") from error
     if device.type == "cuda":
-        # Sums over messages would otherwise be added up in any order.
+        # Sums over messages would otherwise be added up in any order. A warning names what cannot repeat itself.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(True, warn_only=True)
     return device
 
 
@@ -185,7 +185,9 @@ def _train(args: Args, players: Players) -> None:
         args.topologies, args.data, args.seed, args.stretch, matrices=args.matrices, fixed_start=args.fixed_start
     )
     trainer = Trainer(args, source, players)
-    validation = Validation(source.validation(args.validation_matrices), players)
+    # Always by the routers' kernels: what is chosen here is what they will run.
+    exact = InThisProcess() if args.inference == "torch" else players
+    validation = Validation(source.validation(args.validation_matrices), exact)
     if args.init is not None:
         trainer.agent.actor.load(load_checkpoint(args.init).parameters)
     done, elapsed, best = 0.0, 0.0, float("inf")
