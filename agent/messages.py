@@ -107,7 +107,8 @@ class Abort(Struct, frozen=True, array_like=True, tag=5, forbid_unknown_fields=T
         return cls(episode, reason.encode()[:MAX_REASON].decode(errors="ignore"))
 
 
-Frame = Init | Hello | State | Up | Down | Abort
+EpisodeFrame = State | Up | Down | Abort
+Frame = Init | Hello | EpisodeFrame
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)

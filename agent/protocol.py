@@ -22,7 +22,7 @@ from agent.control import LinkCounters
 from agent.ending import ending_of, refusal
 from agent.epoch import Epoch, NoEpoch
 from agent.events import Event, NeighborSilent, NeighborUp, StepDone
-from agent.messages import Abort, Down, Frame, MalformedFrame, State, Up
+from agent.messages import Abort, EpisodeFrame, Frame, MalformedFrame
 from agent.neighbour import Neighbour
 from agent.order import Order
 from agent.overhead import Overhead, purpose_of
@@ -252,7 +252,7 @@ class AgentProtocol:
 
     def _dispatch(self, neighbour: Neighbour, frame: Frame, now: float) -> None:
         """Give an episode's frame to its run, keep it if the run is still to come, answer if the run is over."""
-        assert isinstance(frame, State | Up | Down | Abort)  # Init and Hello end in the session
+        assert isinstance(frame, EpisodeFrame)  # Init and Hello end in the session
         run = self._run
         mine = run is not None and frame.episode == run.order.episode
         if isinstance(frame, Abort):
@@ -290,7 +290,7 @@ class AgentProtocol:
             if isinstance(frame, Abort) and not again:
                 self._aborts.told(frame, set(run.neighbours) & set(self._sessions()), now)
             self._neighbours[router].send(frame, purpose_of(frame, run.order.steps), again=again, now=now)
-        steps = [event for event in run.events if isinstance(event, StepDone)]
+        steps = [event for event in run.events if isinstance(event, StepDone)] if run.events else []
         self._trace += steps
         self._events.extend(run.events)
         run.events.clear()

@@ -64,6 +64,7 @@ class EpisodeRun:
         self.neighbours: list[int] = [int(part.nodes[peer]) for peer in epoch.neighbours(self.router)]
         rows = np.flatnonzero(np.isin(self.topology.dst[out], epoch.neighbours(self.router)))  # own links to members
         self._index = {neighbour: i for i, neighbour in enumerate(self.neighbours)}
+        self._numbers = {neighbour: part.node(neighbour) for neighbour in self.neighbours}
         self._sharing = SHARING[order.share]
         self._exchange = Exchange(network, len(self.links), rows.tolist(), order.episode)
         self._pass = TreePass(epoch.tree, self.router)
@@ -96,9 +97,9 @@ class EpisodeRun:
 
     def receive(self, neighbour: int, frame: Frame) -> None:
         """Act on a frame of this episode from a neighbour; raise `MalformedFrame` for one that makes no sense."""
-        if neighbour not in self._index:
+        sender = self._numbers.get(neighbour)
+        if sender is None:
             raise MalformedFrame(f"router {neighbour} is no member of this epoch")
-        sender = self.epoch.part.node(neighbour)
         self.heard.add(neighbour)
         if isinstance(frame, Abort):
             self.abort(frame.reason)
