@@ -12,6 +12,7 @@ greedy with as many episodes. Results are kept one by one; ``--resume`` goes on,
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -169,6 +170,7 @@ def _checked(options: argparse.Namespace) -> list[str]:
 def _run(argv: Sequence[str] | None) -> int:
     options = parser().parse_args(argv)
     names = _checked(options)
+    logging.getLogger("routing.formats").setLevel(logging.ERROR)  # that capacities are missing: they are generated here
     hashes = {name: loaded(name).hash for name in names}
     source = Unseen(NETWORKS[: options.networks], options.matrices)
     chains = parse_methods(",".join([*methods_of(names, options.episodes), "optimum"]), 1.0)
