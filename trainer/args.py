@@ -119,7 +119,7 @@ class Args:
 # Where the paper's text and its stored configurations differ, the text is followed, but for Adam's eps: "0.9" stops
 # learning, and the stored configurations have 0.1 or 1e-5. One matrix for 50 episodes is here 10 episodes at once in 5
 # iterations, and a million steps on NSFNet see 100 matrices of each profile. The paper's minibatches are 25 steps of
-# one episode; 100 of several are a quarter of the gradient steps and, on two cores, take a third less time.
+# one episode; 100 of several are a quarter of the gradient steps and take a fifth less time.
 PRESETS = {
     "default": Args(),
     # Its steps cost four times as much, its updates the same: so more of each rollout gives gradients.
@@ -144,7 +144,6 @@ PRESETS = {
         learning_rate=3e-4,
         final_lr_fraction=1.0,
         inference="torch",
-        threads=2,
         validation_matrices=10,
         validation_copies=1,
         clip_coef=0.25,
