@@ -171,6 +171,8 @@ def overhead(counters: Sequence[LinkCounters] | None) -> Overhead:
         sharing_bytes_per_link=sum(one.sharing_bytes for one in counters) / links,
         control_bytes_per_link=sum(one.control_bytes for one in counters) / links,
         wire_bytes_per_link=(octets + WIRE_HEADERS * frames) / links,
+        repeated_frames_per_link=sum(one.retransmitted_frames for one in counters) / links,
+        repeated_bytes_per_link=sum(one.retransmitted_bytes for one in counters) / links,
     )
 
 
@@ -203,6 +205,8 @@ def link_rows(plan: Plan, seen: Seen) -> list[LinkRow]:
                 sharing_bytes=one.sharing_bytes if one else None,
                 control_bytes=one.control_bytes if one else None,
                 wire_bytes=one.bytes + WIRE_HEADERS * one.frames if one else None,
+                repeated_frames=one.retransmitted_frames if one else None,
+                repeated_bytes=one.retransmitted_bytes if one else None,
                 kernel_frames=int(seen.kernel[0][link]) if seen.kernel else None,
                 kernel_bytes=int(seen.kernel[1][link] - IP_HEADERS * seen.kernel[0][link]) if seen.kernel else None,
             )

@@ -48,7 +48,8 @@ class Overhead(Struct, frozen=True, kw_only=True):
     """The agents' traffic per directed link: mean over links, whole optimisation. None: not counted.
 
     `bytes_per_link` is UDP payload with header and tag, and the sum of the hidden-state, sharing and control bytes;
-    `wire_bytes_per_link` adds UDP, IP and Ethernet headers.
+    `wire_bytes_per_link` adds UDP, IP and Ethernet headers. `repeated_...` are what was sent once more, among the
+    rest.
     """
 
     frames_per_link: Amount | None
@@ -57,6 +58,8 @@ class Overhead(Struct, frozen=True, kw_only=True):
     sharing_bytes_per_link: Amount | None
     control_bytes_per_link: Amount | None
     wire_bytes_per_link: Amount | None
+    repeated_frames_per_link: Amount | None = None
+    repeated_bytes_per_link: Amount | None = None
 
 
 class Computing(Struct, frozen=True, kw_only=True):
@@ -183,6 +186,8 @@ class LinkRow(Struct, frozen=True, kw_only=True):
     sharing_bytes: Count | None = None
     control_bytes: Count | None = None
     wire_bytes: Count | None = None
+    repeated_frames: Count | None = None
+    repeated_bytes: Count | None = None
     kernel_frames: Count | None = None
     kernel_bytes: Count | None = None
 

@@ -26,7 +26,7 @@ SUMMARY_KEYS = (
 LINK_COLUMNS = (
     "link,src,dst,capacity_bps,weight_live,weight_after,utilization_before_predicted,utilization_before_measured,"
     "utilization_after_predicted,utilization_after_measured,frames,bytes,hidden_state_bytes,sharing_bytes,"
-    "control_bytes,wire_bytes,kernel_frames,kernel_bytes"
+    "control_bytes,wire_bytes,repeated_frames,repeated_bytes,kernel_frames,kernel_bytes"
 )
 
 amount = st.floats(0, 1e15, allow_subnormal=False)
@@ -173,7 +173,7 @@ def test_writers_refuse_what_readers_would(tmp_path: Path, value: float) -> None
         ("steps.jsonl", '{"step":2,', '{"stop":2,', 2, "missing required field `step`"),
         ("links.csv", "weight_live", "weight", 1, "expected the columns link,src,dst"),
         ("links.csv", "1,Lisboa,Zürich", "2,Lisboa,Zürich", 3, "expected link 1"),
-        ("links.csv", "0,Lisboa,Paris,10000000", "0,Lisboa,Paris,1,10000000", 2, "19 columns, expected 18"),
+        ("links.csv", "0,Lisboa,Paris,10000000", "0,Lisboa,Paris,1,10000000", 2, "21 columns, expected 20"),
         ("links.csv", "0,Lisboa,Paris,10000000", "0,Lisboa,Paris,nan", 2, "$.capacity_bps"),
         ("links.csv", "0,Lisboa,Paris", "0,Lisboa,Praha", None, "12 links of inputs.npz"),
     ],
