@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="X",
         help="of the central engine's samples [the checkpoint's; synthetic 0.25]",
     )
+    add("--opening", type=int, metavar="N", help="links in the central engine's first decisions [the checkpoint's; "
+        "synthetic 1]")  # fmt: skip
     add("--threads", type=int, metavar="N", help="of the central engine [2 from 200 nodes on, else 1]")
     add("--steps", type=int, metavar="T", help="increments of the central engine [the paper's T]")
     add("--checkpoint", default="default", metavar="NAME|FILE", help="the policy [default]")
@@ -63,9 +65,9 @@ def measure(options: argparse.Namespace) -> list[Row]:
     for engine in asked or ():
         if engine not in ENGINES:
             raise InputError(f"no engine {engine!r}, expected {', '.join(ENGINES)}")
-    given = (options.repeats, options.increments, options.steps, options.threads)
+    given = (options.repeats, options.increments, options.steps, options.threads, options.opening)
     if any(number is not None and number < 1 for number in given):
-        raise InputError("--repeats, --increments, --steps and --threads: expected at least 1")
+        raise InputError("--repeats, --increments, --steps, --opening and --threads: expected at least 1")
     rows: list[Row] = []
     for name in names:
         beside = central(
@@ -74,6 +76,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
             steps=options.steps,
             increments=options.increments,
             threads=options.threads,
+            opening=options.opening or (1 if name.startswith("synth") else None),
             repeats=options.repeats,
             checkpoint=options.checkpoint,
             temperature=options.temperature or (LARGE_TEMPERATURE if name.startswith("synth") else None),

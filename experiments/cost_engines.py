@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from baselines.greedy import greedy
 from baselines.result import Budget
 from emulation.records import Summary
 from experiments.cost_model import calculated, delays, propagation
 from policy.checkpoint import Checkpoint, load_checkpoint
-from policy.episode import Episode, default_steps, default_threads, run_episode
+from policy.episode import Episode, EpisodeTrace, default_steps, default_threads, run_episode
 from policy.mpnn import Network
+from policy.schedule import increments_at
 from routing.errors import InputError
 from routing.formats import load_network
 from routing.state import RoutingState, inverse_capacity
@@ -39,7 +39,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `seconds` is the best of `repeats` after a warm-up; `calibration_s` that of a fixed loop of Python beside it.
     `cpu_seconds` is the least processor time of the central engine, of all its `threads`: what an idle machine would
     take at most with one.
-    `steps` counts increments; a decision makes `increments` of them. `propagation_s` is by calculation. `calculated`:
+    A decision raises `increments` links, more in the first ones if it has an `opening` (`policy.schedule`); `steps` is
+    the number of decisions times `increments`. `propagation_s` is by calculation. `calculated`:
     frames and bytes are, too. `repeated_*` is what was counted beyond the calculation: retransmissions, mostly.
     `kernel_*` as the interfaces count, None where nothing was counted. `compute_s_per_router` is the processor time of
     the busiest router, measured over the first decisions alone.
@@ -49,6 +50,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     steps: int
     increments: int
+    opening: int
     seconds: float
     cpu_seconds: float | None
     threads: int
@@ -99,6 +101,7 @@ def central(
     checkpoint: str,
     temperature: float | None = None,
     threads: int | None = None,
+    opening: int | None = None,
 ) -> Row:
     """Measure the central engine; what agents would send is calculated. Raises InputError."""
     topology, traffic, usual = problem(name, seed)
@@ -108,7 +111,9 @@ def central(
     start = inverse_capacity(topology)
     # A warm-up of a whole optimisation would double the time on large networks for nothing.
     threads = threads or default_threads(topology)
-    options: Any = {"seed": seed, "increments": increments, "temperature": temperature, "threads": threads}
+    opening = policy.opening if opening is None else opening
+    options: Any = {"seed": seed, "increments": increments, "opening": opening}
+    options |= {"temperature": temperature, "threads": threads}
     run_episode(topology, traffic, start, policy, steps=min(decisions, 5), **options)
     seconds = busy = float("inf")
     before = calibration()
@@ -119,12 +124,14 @@ def central(
         busy = min(busy, time.process_time() - worked)
     full = greedy(topology, traffic, start, Budget(steps=steps))
     same = greedy(topology, traffic, start, Budget(seconds=seconds))
-    sent = calculated(topology, decisions, policy.preset.rounds, policy.preset.hidden, increments)
+    chosen = [len(trace.chosen(step)) for step in range(decisions)]
+    sent = calculated(topology, chosen, policy.preset.rounds, policy.preset.hidden)
     return Row(
         topology=name,
         engine="central",
         steps=steps,
         increments=increments,
+        opening=opening,
         seconds=seconds,
         cpu_seconds=busy,
         threads=threads,
@@ -142,22 +149,23 @@ def central(
         control_bytes_per_link=0.0,
         repeated_bytes_per_link=0.0,
         rate_mb_s=sent.wire_bytes / seconds / 1e6,
-        compute_s_per_router=busiest(topology, traffic, policy, trace.actions),
+        compute_s_per_router=busiest(topology, traffic, policy, trace),
         propagation_s=propagation(topology, delays(topology), decisions, policy.preset.rounds),
         calculated=True,
     )
 
 
-def busiest(topology: Topology, traffic: TrafficMatrix, checkpoint: Checkpoint, actions: NDArray[np.int32]) -> float:
+def busiest(topology: Topology, traffic: TrafficMatrix, checkpoint: Checkpoint, trace: EpisodeTrace) -> float:
     """Return the seconds of an episode for the router with most links: the global state, and its own links' network."""
     router = int(np.argmax(np.diff(topology.out_ptr)))
     span = topology.out_links(router)
     own, heard = np.arange(span.start, span.stop, dtype=np.int32), topology.incoming(router)
     network = Network(checkpoint.preset, checkpoint.parameters)
-    state = Episode(topology, traffic, inverse_capacity(topology), len(actions), checkpoint.preset.features)
-    tried = actions[:_TRIED]
+    steps = len(trace.actions)
+    state = Episode(topology, traffic, inverse_capacity(topology), steps, checkpoint.preset.features)
+    tried = [trace.chosen(step) for step in range(min(steps, _TRIED))]
     began = time.thread_time()
-    for links in tried.tolist():
+    for links in tried:
         x = state.features(own)
         hidden = network.initial(x)
         incoming = np.resize(hidden, (len(heard), hidden.shape[1]))  # as many as come; what they say takes no time
@@ -165,7 +173,7 @@ def busiest(topology: Topology, traffic: TrafficMatrix, checkpoint: Checkpoint, 
             hidden = network.round(hidden, incoming)
         network.readout(hidden, x)
         state.apply(links)
-    return (time.thread_time() - began) * len(actions) / max(len(tried), 1)
+    return (time.thread_time() - began) * steps / max(len(tried), 1)
 
 
 def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int, checkpoint: str) -> Row:
@@ -188,8 +196,9 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         raise InputError(f"{name} on {fabric}: {summary.status}, nothing counted: {summary.reason}")
     wire = cost.wire_bytes_per_link or 0.0
     topology, traffic, _ = problem(name, seed)
-    preset = load_checkpoint(checkpoint).preset
-    sent = calculated(topology, summary.steps, preset.rounds, preset.hidden, 1)
+    policy = load_checkpoint(checkpoint)
+    chosen = [increments_at(step, summary.steps, policy.opening) for step in range(summary.steps)]
+    sent = calculated(topology, chosen, policy.preset.rounds, policy.preset.hidden)
     # Mininet's matrix is scaled to its slower links; ratios stay, and before the run OSPF has its default weights.
     ospf = RoutingState(topology, traffic, inverse_capacity(topology)).mlu
     reached = min(summary.mlu.after.predicted, summary.mlu.before.predicted) / summary.mlu.before.predicted
@@ -198,6 +207,7 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         engine=fabric,
         steps=summary.steps,
         increments=1,
+        opening=policy.opening,
         seconds=seconds,
         cpu_seconds=None,
         threads=1,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,18 +47,21 @@ class Sent:
 
 
 def calculated(
-    topology: Topology, steps: int, rounds: int, hidden: int, increments: int, share: str = "candidate"
+    topology: Topology,
+    chosen: Sequence[int],
+    rounds: int,
+    hidden: int,
+    share: str = "candidate",
 ) -> Sent:
     """Return what agents send, without losses.
 
-    steps : decisions; rounds : K; hidden : D, numbers of 2 bytes; increments : links per decision; share : candidate
-    or logits
+    chosen : links per decision, for each; rounds : K; hidden : D, numbers of 2 bytes; share : candidate or logits
     """
-    links = topology.num_links
+    links, steps = topology.num_links, len(chosen)
     digest = bytes(DIGEST_BYTES)
     state = _total(State(1, step, 0, False, digest, bytes(2 * hidden)) for step in range(steps))
     frames, sharing = 0, 0
-    for pairs, count in _passed(topology, increments, share).items():
+    for pairs, count in _passed(topology, chosen, share).items():
         # A score is about 2**20 (16 nats in units of 2**-16): MessagePack writes 5 bytes, and 1 to 3 for a link.
         left = pairs * (1 + 5 + (1 if links <= 128 else 2 if links <= 256 else 3)) + (1 if pairs < 16 else 3)
         parts = -(-left // MAX_PART)
@@ -72,24 +75,29 @@ def calculated(
     late = sum(len(encode(Down(1, step, digest, 0, 1, b""))) for step in range(steps))
     longer = late - steps * len(encode(Down(1, 1, digest, 0, 1, b"")))  # the number of a late step takes more bytes
     return Sent(
-        frames=steps * (rounds + frames / links),
+        frames=steps * rounds + frames / links,
         hidden_bytes=float(rounds * state),
-        sharing_bytes=(steps * sharing + longer * frames) / links,
+        sharing_bytes=(sharing + longer * frames / max(steps, 1)) / links,
     )
 
 
-def _passed(topology: Topology, increments: int, share: str) -> Counter[int]:
-    """Return how many times per step a message with so many (integer, link) pairs passes an edge of the tree."""
+def _passed(topology: Topology, chosen: Sequence[int], share: str) -> Counter[int]:
+    """Return how many times a message with so many (integer, link) pairs passes an edge of the tree."""
     links, edges = topology.num_links, topology.num_nodes - 1
+    passed: Counter[int] = Counter()
     if share == "candidate":
-        return Counter({min(increments, links): 2 * edges})
+        for top in chosen:
+            passed[min(top, links)] += 2 * edges
+        return passed
     tree = spanning_tree(topology)
     own = np.diff(topology.out_ptr).tolist()
     for router in sorted(range(topology.num_nodes), key=tree.level, reverse=True):
         if router != tree.root:
             own[tree.parent[router]] += own[router]  # what a router says includes what its children said
-    passed = Counter(own[router] for router in range(topology.num_nodes) if router != tree.root)
-    passed[links] += edges
+    for router in range(topology.num_nodes):
+        if router != tree.root:
+            passed[own[router]] += len(chosen)
+    passed[links] += edges * len(chosen)
     return passed
 
 

@@ -46,7 +46,8 @@ class Setting:
     ----------
     checkpoint : name or file
     rounds : K; other than the checkpoint's own, the same parameters are used more or less often
-    increments : links per decision; T counts links, so there are T / increments decisions
+    increments : links per decision; there are T / increments decisions
+    opening : links in the first decisions, fewer later (`policy.schedule`)
     patience : an episode ends when so large a part of T brought nothing better; 1: never
     share : candidate or logits; the decisions are the same
     """
@@ -54,6 +55,7 @@ class Setting:
     checkpoint: str
     rounds: int
     increments: int
+    opening: int
     patience: float
     share: str
 
@@ -62,6 +64,7 @@ class Setting:
         """For tables and figures."""
         words = [self.checkpoint, f"K={self.rounds}"]
         words += [f"{self.increments} links"] if self.increments > 1 else []
+        words += [f"opening {self.opening}"] if self.opening > 1 else []
         words += [f"patience T/{1 / self.patience:g}"] if self.patience < 1 else []
         return ", ".join([*words, *(["logits"] if self.share == "logits" else [])])
 
@@ -78,6 +81,7 @@ class Point:
     checkpoint: str
     rounds: int
     increments: int
+    opening: int
     patience: float
     share: str
     instances: int
@@ -104,24 +108,36 @@ def ended(mlu: Sequence[float], patience: int) -> int:
 
 
 def settings_of(checkpoints: Sequence[str], increments: Sequence[int], patience: Sequence[float]) -> list[Setting]:
-    """Return all combinations: K from 0 to the checkpoint's own, unless that is many; logits only as it was trained."""
+    """Return all combinations: K from 0 to the checkpoint's own, unless that is many; logits only for the usual."""
     found = []
     for name in checkpoints:
-        own = load_checkpoint(name).preset.rounds
+        checkpoint = load_checkpoint(name)
+        own, opening = checkpoint.preset.rounds, checkpoint.opening
         for rounds in range(own, -1, -1) if own <= 3 else (own,):
             for links in increments:
-                found += [Setting(name, rounds, links, part, "candidate") for part in patience]
-        found.append(Setting(name, own, 1, 1.0, "logits"))
+                # An opening goes with one link per decision: otherwise there are several anyway.
+                for first in sorted({1, opening}) if links == 1 else (1,):
+                    found += [Setting(name, rounds, links, first, part, "candidate") for part in patience]
+        found.append(Setting(name, own, 1, opening, 1.0, "logits"))
     return found
 
 
-def play(instance: Instance, checkpoint: Checkpoint, rounds: int, increments: int) -> tuple[EpisodeTrace, float]:
+def play(
+    instance: Instance, checkpoint: Checkpoint, rounds: int, increments: int, opening: int
+) -> tuple[EpisodeTrace, float]:
     """Play one episode, and return the seconds of processor time that it took."""
     changed = replace(checkpoint, preset=replace(checkpoint.preset, rounds=rounds))
     decisions = -(-default_steps(instance.topology) // increments)
     began = time.process_time()
     trace = run_episode(
-        instance.topology, instance.traffic, instance.weights, changed, steps=decisions, seed=0, increments=increments
+        instance.topology,
+        instance.traffic,
+        instance.weights,
+        changed,
+        steps=decisions,
+        seed=0,
+        increments=increments,
+        opening=opening,
     )
     return trace, time.process_time() - began
 
@@ -133,10 +149,10 @@ def measure(source: Source, settings: Sequence[Setting]) -> list[Point]:
         greedy(one.topology, one.traffic, one.weights, Budget(steps=default_steps(one.topology))).mlu
         for one in instances
     ]
-    played: dict[tuple[str, int, int], list[tuple[EpisodeTrace, float]]] = {}
+    played: dict[tuple[str, int, int, int], list[tuple[EpisodeTrace, float]]] = {}
     points = []
     for setting in settings:
-        key = (setting.checkpoint, setting.rounds, setting.increments)
+        key = (setting.checkpoint, setting.rounds, setting.increments, setting.opening)
         if key not in played:
             checkpoint = load_checkpoint(setting.checkpoint)
             play(instances[0], checkpoint, *key[1:])  # whatever is compiled or loaded at first use
@@ -160,7 +176,8 @@ def _point(
     for one, bar, (trace, seconds) in zip(instances, baseline, played, strict=True):
         topology, planned = one.topology, len(trace.actions)
         steps = ended(trace.mlu.tolist(), max(1, round(setting.patience * planned)))
-        sent = calculated(topology, steps, setting.rounds, hidden, setting.increments, setting.share)
+        chosen = [len(trace.chosen(step)) for step in range(steps)]
+        sent = calculated(topology, chosen, setting.rounds, hidden, setting.share)
         rows.append(
             (
                 trace.mlu[: steps + 1].min() / bar,

@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 _MARKS = "osD^v"
+_OPENING = "*"
 
 
 def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any], path: Path) -> None:
@@ -26,8 +27,9 @@ def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any]
             axes.plot([getattr(p, of) for p in front], [p.mlu for p in front], "-", color="0.6", linewidth=1, zorder=0)
             for point in points:
                 own = point.share == "candidate"
+                mark = _OPENING if point.opening > 1 else _MARKS[increments.index(point.increments) % len(_MARKS)]
                 axes.plot(
-                    getattr(point, of), point.mlu, _MARKS[increments.index(point.increments) % len(_MARKS)],
+                    getattr(point, of), point.mlu, mark,
                     color=f"C{checkpoints.index(point.checkpoint)}", markersize=3 + 1.5 * min(point.rounds, 3),
                     fillstyle="full" if point.patience == 1 and own else "none", alpha=0.85 if own else 0.4,
                 )  # fmt: skip
@@ -45,6 +47,7 @@ def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any]
         marks = [(f"{n} per decision", _MARKS[increments.index(n) % len(_MARKS)], "0.3") for n in increments]
         for words, mark, colour in [*((name, "o", f"C{i}") for i, name in enumerate(checkpoints)), *marks]:
             right.plot([], [], mark, color=colour, label=words)
+        right.plot([], [], _OPENING, color="0.3", label="several at first, then 1")
         right.plot([], [], "o", color="0.3", fillstyle="none", label="ends early")
         right.legend(frameon=False, title="larger mark: more rounds", fontsize=8)
         figure.savefig(path, dpi=130)

@@ -82,17 +82,19 @@ def measure(nodes: int, checkpoint: Checkpoint, seed: int) -> Row:
     tracemalloc.stop()
     run_episode(topology, traffic, start, checkpoint, steps=2, seed=seed)
     began = time.process_time()
-    trace = run_episode(topology, traffic, start, checkpoint, steps=steps, seed=seed, temperature=_TEMPERATURE)
+    trace = run_episode(
+        topology, traffic, start, checkpoint, steps=steps, seed=seed, temperature=_TEMPERATURE, opening=1
+    )
     central_s = time.process_time() - began
     preset = checkpoint.preset
-    sent = calculated(topology, steps, preset.rounds, preset.hidden, 1)
+    sent = calculated(topology, [1] * steps, preset.rounds, preset.hidden)
     return Row(
         nodes=nodes,
         links=topology.num_links,
         steps=steps,
         tree_depth=spanning_tree(topology).depth,
         central_s=central_s,
-        router_s=busiest(topology, traffic, checkpoint, trace.actions),
+        router_s=busiest(topology, traffic, checkpoint, trace),
         memory_bytes=memory,
         frames_per_link=sent.frames,
         bytes_per_link=sent.bytes,

@@ -19,7 +19,7 @@ def test_an_episode_ends_when_nothing_better_came_for_long_enough() -> None:
 
 
 def point(label: str, of_paper: float, mlu: float) -> Point:
-    return Point(label, "c", 1, 1, 1.0, "candidate", 1, mlu, 0.0, 1.0, 1.0, 1.0, 1.0, of_paper, 1.0, 1 / of_paper)
+    return Point(label, "c", 1, 1, 1, 1.0, "candidate", 1, mlu, 0.0, 1.0, 1.0, 1.0, 1.0, of_paper, 1.0, 1 / of_paper)
 
 
 def test_only_the_undominated_are_best() -> None:
@@ -31,9 +31,9 @@ def test_only_the_undominated_are_best() -> None:
 
 def test_settings_are_all_combinations() -> None:
     settings = settings_of(["default"], [1, 2], [1.0, 0.5])
-    assert len(settings) == len({setting.label for setting in settings}) == 3 * 2 * 2 + 1
+    assert len(settings) == len({setting.label for setting in settings}) == 3 * 3 * 2 + 1
     assert {setting.rounds for setting in settings} == {0, 1, 2}
-    assert settings[-1].label == "default, K=2, logits"
+    assert settings[-1].label == "default, K=2, opening 4, logits"
     assert "default, K=1, 2 links, patience T/2" in [setting.label for setting in settings]
     assert {setting.rounds for setting in settings_of(["paper"], [1], [1.0])} == {8}
 
@@ -43,13 +43,15 @@ def test_the_command_writes_rows_and_the_figure(tmp_path: Path, capsys: pytest.C
     arguments = ["--quick", "--increments", "1,2", "--patience", "1,4", "--out", str(tmp_path)]
     assert main([*arguments, "--json"]) == 0
     rows = {row["label"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    plain, logits = rows["default, K=2"], rows["default, K=2, logits"]
+    plain, logits = rows["default, K=2, opening 4"], rows["default, K=2, opening 4, logits"]
     assert plain["mlu"] == logits["mlu"] and plain["hidden_bytes"] == logits["hidden_bytes"]
     assert logits["sharing_bytes"] > 5 * plain["sharing_bytes"]
     assert rows["default, K=0"]["hidden_bytes"] == 0
+    one = rows["default, K=2"]
+    assert one["hidden_bytes"] == plain["hidden_bytes"] and one["sharing_bytes"] < plain["sharing_bytes"]
     assert rows["default, K=1"]["hidden_bytes"] == pytest.approx(plain["hidden_bytes"] / 2)
     assert rows["default, K=2, 2 links"]["decisions"] == pytest.approx(plain["decisions"] / 2)
-    early = rows["default, K=2, patience T/4"]
+    early = rows["default, K=2, opening 4, patience T/4"]
     assert early["decisions"] <= plain["decisions"] and early["mlu"] >= plain["mlu"]
     with (tmp_path / "tradeoff.csv").open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == list(rows)
