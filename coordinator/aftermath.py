@@ -37,6 +37,7 @@ class Aftermath:
         self._patience = patience
         self._scale = scale
         self._settlement: Settlement | None = None
+        self._deliberate = False  # nothing went wrong: a good commit is to be taken back
         self._found: dict[str, Result] = {}
         self._look_at = 0.0  # when all agents will have seen what became of the costs
         self._ended_at = self._hold_until = float("-inf")
@@ -65,6 +66,7 @@ class Aftermath:
         self._settlement = settlement
         self._look_at = now + self._patience.look_s
         self._guard = None
+        self._deliberate = False
         good = all(name in results and results[name].status == "committed" for name in members)
         start = self.template
         if good:
@@ -86,6 +88,8 @@ class Aftermath:
             done = self._settlement
             self._settlement = Settlement(done.episode, done.other, done.wanted)
             self._guard = None
+            self._look_at = now
+            self._deliberate = True
             self.name = f"take episode {done.episode} back"
         return excess
 
@@ -100,7 +104,7 @@ class Aftermath:
 
     def half_done(self, proposal: Proposal, topology: Topology) -> str:
         """Return the links whose costs are not as the last commit should have left them, in words; "" if all are."""
-        if self._settlement is None or proposal.weights is None:
+        if self._settlement is None or self._deliberate or proposal.weights is None:
             return ""
         names = [topology.link_name(link) for link in self._settlement.wrong(proposal.weights)]
         more = len(names) - _SHOWN

@@ -97,23 +97,21 @@ def _decoded(weights: bytes) -> NDArray[np.int64]:
 
 
 def _largest(topology: Topology, agents: Mapping[int, Status]) -> tuple[bytes | None, set[int]]:
-    """Return the weights that OSPF shows in the largest part of the network, and the nodes of that part."""
-    best: bytes | None = None
-    inside: set[int] = set()
+    """Return the weights that most agents see and that leave them connected, and the nodes of that part."""
     parts: dict[bytes, set[int]] = {}
+    seen_by: dict[bytes, set[int]] = {}
     for node in sorted(agents):
         seen = agents[node].weights
-        if len(seen) != 2 * topology.num_links:
-            continue
-        if seen not in parts:
-            try:
-                part = without(topology, np.flatnonzero(_decoded(seen) == 0).tolist())
-                parts[seen] = set(part.nodes.tolist())
-            except InputError:
-                parts[seen] = set()
-        if node in parts[seen] and len(parts[seen]) > len(inside):
-            best, inside = seen, parts[seen]
-    return best, inside or set(range(topology.num_nodes))
+        if len(seen) == 2 * topology.num_links:
+            seen_by.setdefault(seen, set()).add(node)
+    for seen in seen_by:
+        try:
+            part = without(topology, np.flatnonzero(_decoded(seen) == 0).tolist())
+            parts[seen] = set(part.nodes.tolist())
+        except InputError:
+            parts[seen] = set()
+    best = max(parts, key=lambda seen: (len(seen_by[seen] & parts[seen]), len(parts[seen])), default=None)
+    return best, parts[best] if best is not None else set(range(topology.num_nodes))
 
 
 def _left_out(topology: Topology, agents: Mapping[int, Status], candidates: set[int], down: set[int]) -> dict[int, str]:

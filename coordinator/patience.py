@@ -27,5 +27,5 @@ class Patience:
     settle_s: float = 0.5
     retry_s: float = 0.15
     hold_s: float = 0.0
-    look_s: float = 2.5
+    look_s: float = 1.5
     attempts: int = 5

@@ -63,7 +63,7 @@ class CoordinatorProtocol:
         self._strangers: set[str] = set()
         self._connected = False
         self._not_before = 0.0  # no episode is given up before
-        self._was_ready = False
+        self._was_ready = self._blocked = False
         self._told = ("", "")  # epoch and half done commit, as the user knows them
         self._waiting: Request | None = None
         self._running: Request | None = None
@@ -199,7 +199,7 @@ class CoordinatorProtocol:
             return None
         if self._start is None:
             times = [self._aftermath.due()] if self._waiting or self._aftermath.template else []
-            if self._waiting is not None:
+            if self._waiting is not None and not self._blocked:
                 times.append(self._aftermath.free_at(self._waiting.attempt))
             due = max(min(times, default=float("inf")), self._gathering.settled_at())
             return due if due < float("inf") else None
@@ -242,7 +242,7 @@ class CoordinatorProtocol:
         if half != self._told[1] and (not half or now >= self._aftermath.due()):
             self._told = self._told[0], half
             self._events.append(events.HalfCommitted(self._ended, half))
-        blocked = bool(half) and now < self._aftermath.due()
+        blocked = self._blocked = bool(half) and now < self._aftermath.due()
         template = request.start if request else self._aftermath.template
         if template is not None and now >= self._gathering.settled_at():
             restoring = self._aftermath.restoring(proposal, template, now)

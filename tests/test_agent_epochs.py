@@ -247,7 +247,7 @@ def test_who_refuses_tells_the_others(router: int, loss: float) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_abort_reaches_everybody_however_much_is_lost(seed: int) -> None:
-    run = network(Impairment(loss=0.4), seed, timing=PATIENT)
+    run = network(Impairment(loss=0.25), seed, timing=PATIENT)
     run.start(order(steps=1000))
     stepped(run, 16, 1)
     run.agents[16].abort("enough", run.now)

@@ -1,0 +1,291 @@
+"""The next epoch from statuses, and what a coordinator does with it: retries, lost agents, half done commits, guard."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.control import Ending, Result, Start, Status
+from coordinator.events import EpisodeEnded, EpisodeStarted, EpochFormed, Event, HalfCommitted, MoreThanPredicted
+from coordinator.membership import propose
+from coordinator.protocol import CoordinatorProtocol, Patience, Phase, Request
+from coordinator.settlement import settle
+from routing.topology import Topology
+
+RING = Topology.from_links("ring", list("abcde"), [(i, (i + d) % 5) for i in range(5) for d in (1, 4)], [1e9] * 10)
+ONES = np.ones(RING.num_links, dtype=np.int64)
+PATIENCE = Patience(hold_s=0.0)
+
+
+def packed(weights: NDArray[np.int64]) -> bytes:
+    return weights.astype("<u2").tobytes()
+
+
+def without(*links: int) -> NDArray[np.int64]:
+    weights = ONES.copy()
+    weights[list(links)] = 0
+    weights[RING.reverse[list(links)]] = 0
+    return weights
+
+
+def status(router: str, weights: NDArray[np.int64] = ONES, *, misses: str = "", **more: object) -> Status:
+    return Status(
+        router=router,
+        online=True,
+        ready=not misses,
+        waiting_for=list(misses),
+        weights=packed(weights),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def everybody(weights: NDArray[np.int64] = ONES) -> dict[str, Status]:
+    return {router: status(router, weights) for router in RING.nodes}
+
+
+def test_all_there_is_the_whole_network() -> None:
+    found = propose(RING, everybody(), {})
+    assert (found.down, found.absent, found.why_absent, found.obstacle) == ((), (), {}, "")
+    assert found.members(RING) == RING.nodes
+
+
+def test_links_that_ospf_has_lost_are_down() -> None:
+    link = RING.link_index(1, 2)
+    found = propose(RING, everybody(without(link)), {})
+    assert set(found.down) == {link, int(RING.reverse[link])}
+    assert found.obstacle == "" and found.absent == ()
+
+
+def test_agents_that_disagree_about_the_network_wait_for_each_other() -> None:
+    agents = everybody()
+    agents["d"] = status("d", without(3))
+    assert propose(RING, agents, {}).obstacle == "the LSDB of d shows another network"
+    agents["d"] = status("d", ONES + 1)
+    assert "another network" in propose(RING, agents, {}).obstacle
+
+
+def test_who_is_cut_off_does_not_have_to_agree() -> None:
+    out = range(RING.out_links(4).start, RING.out_links(4).stop)
+    agents = everybody(without(*out))
+    agents["e"] = status("e", ONES)
+    found = propose(RING, agents, {})
+    assert found.why_absent == {"e": "its router is cut off"}
+    assert found.obstacle == "" and found.absent == ()
+    assert found.members(RING) == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(("missed", "by"), [("c", "bd"), ("a", "be"), ("e", "d")])
+def test_a_stopped_agent_is_found_by_those_that_miss_it(missed: str, by: str) -> None:
+    agents = everybody() | {router: status(router, misses=missed) for router in by}
+    found = propose(RING, agents, {})
+    assert found.absent == (RING.nodes.index(missed),)
+    assert found.why_absent == {missed: f"not heard by {', '.join(by)}"}
+
+
+def test_less_than_half_or_unconnected_members_are_no_epoch() -> None:
+    agents = {router: status(router) for router in "ab"}
+    assert "expected more than half" in propose(RING, agents, {}).obstacle
+    line = Topology.from_links("line", list("abc"), [(0, 1), (1, 0), (1, 2), (2, 1)], 1e9)
+    ones = np.ones(4, dtype=np.int64)
+    found = propose(line, {router: status(router, ones) for router in "ac"}, {})
+    assert "the live agents are not connected" in found.obstacle
+
+
+class Bench:
+    """A coordinator with its clock."""
+
+    def __init__(self, patience: Patience = PATIENCE) -> None:
+        self.now = 1000.0
+        self.protocol = CoordinatorProtocol(RING, first=1, patience=patience)
+        self.protocol.connection_made(self.now)
+        self.told: list[Event] = []
+        for one in everybody().values():
+            self.receive(one)
+
+    def receive(self, message: Status | Result) -> None:
+        self.protocol.receive(message, self.now)
+
+    def submit(self, name: str = "m", **changes: object) -> None:
+        start = Start(
+            episode=1,
+            seed=1,
+            steps=3,
+            topology="0" * 32,
+            checkpoint="1" * 32,
+            traffic=b"",
+            start_weights=b"",
+            **changes,  # type: ignore[arg-type]
+        )
+        self.protocol.submit(Request(name, start), self.now)
+
+    def wait(self, seconds: float) -> None:
+        end = self.now + seconds
+        while (timer := self.protocol.get_timer()) is not None and timer <= end:
+            assert timer > self.now or self.protocol.phase is not Phase.RUNNING
+            before = timer
+            self.now = max(self.now, timer)
+            self.protocol.handle_timer(self.now)
+            assert self.protocol.get_timer() != before, "a timer that does nothing"
+        self.now = end
+
+    def results(self, status: Ending, routers: str = "abcde", reason: str = "", **more: object) -> None:
+        episode = self.starts[-1].episode
+        for router in routers:
+            self.receive(Result(router=router, episode=episode, status=status, reason=reason, digest="d", **more))  # type: ignore[arg-type]
+
+    @property
+    def starts(self) -> list[Start]:
+        self._sent = [*getattr(self, "_sent", []), *self.protocol.messages_to_publish()]
+        return [message for message in self._sent if isinstance(message, Start)]
+
+    def of(self, kind: type) -> list[Event]:
+        while (event := self.protocol.next_event()) is not None:
+            self.told.append(event)
+        return [event for event in self.told if isinstance(event, kind)]
+
+
+def test_an_aborted_episode_is_tried_again_with_pauses_that_grow() -> None:
+    bench = Bench(replace(PATIENCE, attempts=3))
+    bench.submit()
+    for attempt in (1, 2, 3):
+        assert len(bench.starts) == attempt
+        bench.results("aborted", reason="c was silent")
+        ended = bench.of(EpisodeEnded)[-1]
+        assert isinstance(ended, EpisodeEnded) and ended.outcome.again is (attempt < 3)
+        bench.wait(0.15 * 2.0 ** (attempt - 1))
+    bench.wait(100.0)
+    assert len(bench.starts) == 3 and bench.protocol.idle
+    assert [start.episode for start in bench.starts] == [1, 2, 3]
+
+
+def test_a_lost_agent_is_left_out_after_a_moment_and_taken_back() -> None:
+    bench = Bench()
+    bench.submit()
+    bench.receive(Status(router="c", online=False))
+    for router in "bd":
+        bench.receive(status(router, misses="c"))
+    bench.results("aborted", routers="abde", reason="c was silent")
+    bench.wait(PATIENCE.grace_s)  # the result of an agent that is gone
+    bench.wait(1.0)
+    assert bench.starts[-1].absent == [2]
+    formed = bench.of(EpochFormed)
+    assert isinstance(formed[-1], EpochFormed) and "without c (no agent)" in formed[-1].epoch
+    bench.results("kept", routers="abde")
+    assert bench.protocol.idle
+    for one in everybody().values():
+        bench.receive(one)
+    bench.submit()
+    assert bench.starts[-1].absent == []
+    assert len(bench.of(EpochFormed)) == 2
+
+
+def test_agents_that_were_never_there_are_waited_for_longer() -> None:
+    bench = Bench()
+    bench.protocol.connection_lost()
+    bench.protocol = CoordinatorProtocol(RING, first=1, patience=PATIENCE)
+    bench.protocol.connection_made(bench.now)
+    bench.submit()
+    for router in "abcd":
+        bench.receive(status(router))
+    bench.wait(9.9)
+    assert bench.starts == []
+    bench.wait(0.2)
+    assert bench.starts[-1].absent == [4]
+
+
+def test_a_half_done_commit_is_told_and_restored_once_its_router_is_back() -> None:
+    bench = Bench()
+    bench.submit()
+    new = ONES + np.arange(RING.num_links) % 2
+    kept = {"began": True, "live_weights": packed(ONES), "best_weights": packed(new)}
+    bench.receive(Status(router="c", online=False))
+    out = range(RING.out_links(2).start, RING.out_links(2).stop)
+    half = ONES.copy()
+    half[list(out)] = new[list(out)]
+    for router in "abde":
+        bench.receive(status(router, half, misses="c" if router in "bd" else ""))
+    bench.results("aborted", routers="abde", reason="c was silent", **kept)
+    bench.wait(PATIENCE.grace_s + 0.5)
+    bench.wait(PATIENCE.look_s)
+    told = bench.of(HalfCommitted)
+    assert isinstance(told[0], HalfCommitted) and told[0].links.startswith("c->")
+    assert not bench.starts[-1].restore and bench.starts[-1].absent == [2]  # meanwhile the others go on
+    bench.results("kept", routers="abde")
+    for one in everybody(half).values():
+        bench.receive(one)
+    bench.wait(PATIENCE.look_s + 1.0)
+    start = bench.starts[-1]
+    assert (start.restore, start.steps, start.absent) == (True, 0, [])
+    np.testing.assert_array_equal(np.frombuffer(start.start_weights, "<u2"), ONES)
+    for one in everybody().values():
+        bench.receive(one)
+    bench.results("committed")
+    bench.wait(10.0)
+    assert bench.protocol.idle
+    assert bench.of(HalfCommitted)[-1] == HalfCommitted(start.episode, "")
+
+
+def test_the_side_is_new_if_anybody_committed_and_an_operators_cost_is_right() -> None:
+    new = ONES * 9
+    results = [
+        Result(router=router, episode=4, status=ending, began=True, live_weights=packed(ONES), best_weights=packed(new))
+        for router, ending in (("a", "aborted"), ("b", "committed"))
+    ]
+    found = settle(4, results)
+    assert found is not None
+    np.testing.assert_array_equal(found.wanted, new)
+    seen = new.copy()
+    seen[[0, 1, 2, 3]] = 1, 5, 77, 0  # old, of a wave, by hand, down
+    assert found.wrong(seen) == [0, 1]
+    target = found.target(seen, [0])
+    assert target[:4].tolist() == [9, 5, 77, 9]
+    assert settle(4, [Result(router="a", episode=4, status="aborted")]) is None
+
+
+def test_a_commit_after_which_links_carry_more_than_predicted_is_taken_back() -> None:
+    bench = Bench(replace(PATIENCE, look_s=1.0))
+    bench.submit(watch_s=60.0)
+    new = ONES * 3
+    bench.results(
+        "committed", mlu_best=0.5, began=True, live_weights=packed(ONES), best_weights=packed(new)
+    )  # fmt: skip
+    for one in everybody(new).values():
+        bench.receive(one)
+    for window in range(1, 13):
+        load = 0.9e9 if window >= 4 else 0.54e9
+        for router in "abcde":
+            carried = [load if router == "b" else 1e8, 1e8]
+            bench.receive(status(router, new, window=window, carried=carried))
+        if bench.of(MoreThanPredicted):
+            break
+        bench.wait(5.0)
+    assert window == 10  # 30 s after the first excess
+    (told,) = bench.of(MoreThanPredicted)
+    assert isinstance(told, MoreThanPredicted)
+    assert (told.measured, told.limit) == pytest.approx((0.9, 0.55))
+    start = bench.starts[-1]
+    assert start.restore
+    np.testing.assert_array_equal(np.frombuffer(start.start_weights, "<u2"), ONES)
+    for one in everybody().values():
+        bench.receive(one)
+    bench.results("committed", began=True, live_weights=packed(new), best_weights=packed(ONES))
+    bench.wait(20.0)
+    assert {start.episode for start in bench.starts} == {1, 2} and bench.protocol.idle
+    assert bench.of(HalfCommitted) == []
+
+
+def test_commits_are_held_apart() -> None:
+    bench = Bench(replace(PATIENCE, hold_s=20.0))
+    bench.submit()
+    bench.results("committed")
+    new = packed(ONES)
+    bench.submit("again")
+    assert len(bench.starts) == 2  # nothing was changed, so nothing to wait for
+    bench.results("committed", began=True, live_weights=new, best_weights=new)
+    bench.submit("once more")
+    bench.wait(19.0)
+    assert len(bench.starts) == 2
+    bench.wait(2.0)
+    assert len(bench.starts) == 3
+    assert isinstance(bench.of(EpisodeStarted)[-1], EpisodeStarted)
