@@ -200,7 +200,6 @@ class Lab:
         if number >= 0:
             for socket in self.wires.sockets_of(number):
                 socket.close()
-            self.truth.died(number)
         process.loop.resume()
         if process.main is not None:
             process.main.cancel()  # so that Python closes its coroutines in order; nobody hears of it

@@ -111,9 +111,6 @@ class Truth:
         """Note what an episode of this seed is to route."""
         self._traffic[seed] = traffic
 
-    def died(self, router: int) -> None:
-        """Note that an agent's process is gone: what it had not yet told is never told."""
-
     @contextmanager
     def by_hand(self) -> Iterator[None]:
         """Let costs change that no agent has set: an operator's change, or a daemon that lost its configuration."""
@@ -170,6 +167,17 @@ class Truth:
                 self.violated("I2", f"episode {outcome.episode} is {outcome.verdict} with {len(digests)} digests")
         if outcome.verdict == "committed" and self.commits and self.commits[-1].episode == outcome.episode:
             self._check_mlu(self.commits[-1])
+
+    def forget(self) -> None:
+        """Forget what is over: of very many episodes nobody could keep everything."""
+        del self.commits[:-1], self.noticed[:]
+        last = max(self._starts, default=0)
+        for episode in [number for number in self._starts if number < last]:
+            self._traffic.pop(self._starts.pop(episode).seed, None)
+        self._decisions.clear()
+        self._taken.clear()
+        self.ended.clear()
+        self._final.clear()
 
     # ---- I1
 

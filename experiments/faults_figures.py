@@ -1,0 +1,188 @@
+"""Figures of the runtime under faults that are no counts of violations: how long, how much memory, at what cost.
+
+``python -m experiments.faults_figures NAME``: `loss` (episodes under loss, duplication and reordering against those
+without), `memory` (many short episodes in a row), `mixed` (agents on two kinds of processor), `authentication` (the
+share of an episode's processor time).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import agent.protocol
+import agent.session
+from experiments.faults_floor import substituted
+from experiments.faults_lab import COORDINATOR, Lab
+from experiments.faults_mixed import run_mixed
+from experiments.faults_sizes import remembered
+from experiments.faults_trial import make_setting
+from experiments.virtual_network import Impairment
+
+Tell = Callable[[str], None]
+LONG_STEPS = 25
+IMPAIRMENTS = {
+    "nothing": Impairment(),
+    "loss 1 %": Impairment(loss=0.01),
+    "loss 5 %": Impairment(loss=0.05),
+    "loss 10 %": Impairment(loss=0.1),
+    "loss 20 %": Impairment(loss=0.2),
+    "duplication 50 %": Impairment(duplication=0.5),
+    "reordering 64": Impairment(reordering=0.3, reorder_depth=64),
+}
+
+
+def loss(seeds: int, tell: Tell) -> dict[str, object]:
+    """Return, by impairment, how many episodes ended at the first attempt, how long they took, how many differed.
+
+    An episode has `LONG_STEPS` steps on links of 1 ms; the same seed draws the same network, matrix and actions.
+    """
+    lengths: dict[str, list[float]] = {name: [] for name in IMPAIRMENTS}
+    first: dict[str, int] = dict.fromkeys(IMPAIRMENTS, 0)
+    differing: dict[str, int] = dict.fromkeys(IMPAIRMENTS, 0)
+    for seed in range(seeds):
+        reference: list[list[int]] = []
+        for name, impairment in IMPAIRMENTS.items():
+            tell(f"{name}: seed {seed + 1} of {seeds}")
+            with Lab(replace(make_setting(seed), steps=LONG_STEPS), seed, impairment=impairment) as lab:
+                lab.submit()
+                lab.wait(lambda lab=lab: any(one.verdict != "aborted" for _, one in lab.outcomes()), 120.0)  # type: ignore[misc]
+                outcomes = [outcome for _, outcome in lab.outcomes()]
+            root = outcomes[-1].root if outcomes else None
+            if root is None:
+                differing[name] += 1
+                continue
+            first[name] += len(outcomes) == 1
+            reference = reference or root.links
+            differing[name] += root.links != reference
+            lengths[name].append(max(result.episode_s for result in outcomes[-1].results.values()))
+    usual = float(np.mean(lengths["nothing"]))
+    return {
+        name: {
+            "seeds": seeds,
+            "differing": differing[name],
+            "at_first_attempt": first[name],
+            "mean_length": float(np.mean(lengths[name])) / usual,
+            "longest": max(lengths[name]) / usual,
+        }
+        for name in IMPAIRMENTS
+    }
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process, by the kernel."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def memory(episodes: int, tell: Tell) -> dict[str, object]:
+    """Return what programs and process remember after a tenth of the episodes, and after all."""
+    seen: list[tuple[int, int]] = []
+    with Lab(replace(make_setting(0), steps=2), 1) as lab:
+        programs = [process.program for process in lab.processes.values()]
+        for number in range(1, episodes + 1):
+            lab.submit()
+            if not lab.wait(lambda: bool(lab.outcomes()), 60.0):
+                raise RuntimeError(f"episode {number} has not ended")
+            lab.user.clear()  # what the lab notes is not the programs'
+            lab.happenings.clear()
+            lab.truth.forget()
+            if number % 100 == 0:
+                tell(f"{number} of {episodes} episodes")
+            if number in (episodes // 10, episodes):
+                gc.collect()
+                seen.append((sum(remembered([program]) for program in programs), resident_bytes()))
+        violations = len(lab.truth.violations)
+    (early, early_resident), (late, late_resident) = seen
+    return {
+        "episodes": episodes,
+        "violations": violations,
+        "remembered": [early, late],
+        "growth": late / early - 1,
+        "resident": [early_resident, late_resident],
+        "resident_growth": late_resident / early_resident - 1,
+    }
+
+
+def mixed(episodes: int, _tell: Tell) -> dict[str, object]:
+    """Return how many episodes ended differently on the two kinds of processor."""
+    result = run_mixed(0, episodes)
+    return {"episodes": result.episodes, "steps": result.steps, "differing": result.differing}
+
+
+def authentication(episodes: int, tell: Tell) -> dict[str, object]:
+    """Return the processor time of episodes with and without making and checking tags, in turns, best and median."""
+    cost: dict[str, list[float]] = {"with": [], "without": []}
+    nothing = [
+        (agent.session, "_tag", lambda keyed, data: bytes(agent.session.TAG_BYTES)),
+        (agent.session, "compare_digest", lambda a, b: True),
+    ]
+    for number in range(episodes):
+        tell(f"{number + 1} of {episodes} pairs")
+        for kind in ("with", "without"):
+            with substituted(nothing if kind == "without" else []):
+                cost[kind].append(_episode_s(number))
+    best = {kind: min(values) for kind, values in cost.items()}
+    median = {kind: float(np.median(values)) for kind, values in cost.items()}
+    return {
+        "pairs": episodes,
+        "share_of_best": 1 - best["without"] / best["with"],
+        "share_of_median": 1 - median["without"] / median["with"],
+        "episode_s": best["with"],
+    }
+
+
+def _episode_s(seed: int) -> float:
+    with Lab(replace(make_setting(0), steps=LONG_STEPS), seed) as lab:
+        lab.wait(lambda: not lab.processes[COORDINATOR].program.protocol.waiting_for(), 5.0)
+        began = time.process_time()
+        lab.submit()
+        lab.wait(lambda: bool(lab.outcomes()), 60.0)
+        return time.process_time() - began
+
+
+FIGURES: dict[str, tuple[Callable[[int, Tell], dict[str, object]], int]] = {
+    "loss": (loss, 1000),
+    "memory": (memory, 10_000),
+    "mixed": (mixed, 1000),
+    "authentication": (authentication, 30),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.faults_figures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("figure", choices=FIGURES)
+    parser.add_argument(
+        "--number", type=int, metavar="N", help="seeds or episodes (default: as in docs/reliability.md)"
+    )
+    args = parser.parse_args(argv)
+    if args.number is not None and args.number < 10:
+        print(f"faults_figures: --number {args.number}: expected at least 10", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.CRITICAL)
+    measure, number = FIGURES[args.figure]
+
+    def tell(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
+
+    result = measure(args.number or number, tell)
+    print(json.dumps({args.figure: result}, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
