@@ -8,7 +8,7 @@ and the log-probabilities kept for learning are those of the logits that were sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -22,8 +22,8 @@ from routing.jit import njit
 from routing.topology import Topology
 from trainer.model import Agent
 
-Policy: TypeAlias = Callable[[Topology, NDArray[np.float32]], NDArray[np.float32]]
-"""Logits (B, L) from a topology and features (B, L, F)."""
+Policy: TypeAlias = Callable[[Sequence[tuple[Topology, NDArray[np.float32]]]], list[NDArray[np.float32]]]
+"""Logits (B, L) for each of some topologies with features (B, L, F)."""
 
 _TABLE = table()
 
@@ -46,25 +46,27 @@ def _forward_each(
 def exact_logits(network: Network) -> Policy:
     """Return the policy that computes logits as the routers compute them."""
 
-    def logits(topology: Topology, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = np.empty(features.shape[:2], dtype=np.float32)
-        _forward_each(network.flat, network.plan, *adjacency(topology), features, out)
-        return out
+    def logits(parts: Sequence[tuple[Topology, NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+        found = [np.empty(features.shape[:2], dtype=np.float32) for _, features in parts]
+        for (topology, features), out in zip(parts, found, strict=True):
+            _forward_each(network.flat, network.plan, *adjacency(topology), features, out)
+        return found
 
     return logits
 
 
 def torch_logits(agent: Agent) -> Policy:
-    """Return the policy that computes logits with the torch twin on the agent's device, whole batches at once.
+    """Return the policy that computes logits with the torch twin on the agent's device.
 
-    They differ from the routers' in the last bits, and with the batch's shape.
+    All topologies go through in one batch, but for CPUs, whose caches like one after the other better. The logits differ
+    from the routers' in the last bits, and with the batch's shape.
     """
 
     @torch.no_grad()
-    def logits(topology: Topology, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        x = torch.from_numpy(features).to(agent.device)
-        out: NDArray[np.float32] = agent.logits([(topology, x)])[0].cpu().numpy()
-        return out
+    def logits(parts: Sequence[tuple[Topology, NDArray[np.float32]]]) -> list[NDArray[np.float32]]:
+        moved = [(topology, torch.from_numpy(features).to(agent.device)) for topology, features in parts]
+        batches = [[part] for part in moved] if agent.device.type == "cpu" else [moved]
+        return [out.cpu().numpy() for batch in batches for out in agent.logits(batch)]
 
     return logits
 

@@ -93,12 +93,12 @@ def play(
     clock = clock or Clock()
     records = [_Record(block, keep) for block in env.blocks]
     while active := [record for record in records if not record.block.done]:
-        for record in active:
+        with clock.stage("features"):
+            parts = [(record.block.topology, record.block.observe()) for record in active]
+        with clock.stage("network"):
+            found = policy(parts)
+        for record, (_, features), logits in zip(active, parts, found, strict=True):
             block = record.block
-            with clock.stage("features"):
-                features = block.observe()
-            with clock.stage("network"):
-                logits = policy(block.topology, features)
             with clock.stage("sampling"):
                 step = block.step_index
                 actions = draw(logits, temperature, seed, block.numbers, step)
