@@ -58,8 +58,8 @@ def exact_logits(network: Network) -> Policy:
 def torch_logits(agent: Agent) -> Policy:
     """Return the policy that computes logits with the torch twin on the agent's device.
 
-    All topologies go through in one batch, but for CPUs, whose caches like one after the other better. The logits differ
-    from the routers' in the last bits, and with the batch's shape.
+    All topologies go through in one batch, but for CPUs, whose caches like one after the other better. The logits
+    differ from the routers' in the last bits, and with the batch's shape.
     """
 
     @torch.no_grad()
