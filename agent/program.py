@@ -173,6 +173,9 @@ class AgentProgram:
         for neighbor in self._config.neighbors:
             if neighbor.interface == interface:
                 router = self._topology.nodes.index(neighbor.router)
+                link = self._topology.link_index(self._router, router)
+                self._watch.lose([link, int(self._topology.reverse[link])])
+                self._tell_status()  # before the end of an episode: the next is not to begin on the old network
                 self._protocol.link_lost(router, monotonic())
                 self._after_call()
 

@@ -94,6 +94,13 @@ class OspfWatch:
         """Ask OSPF again."""
         self._news.set()
 
+    def lose(self, links: list[int]) -> None:
+        """Take links for down until OSPF has been asked again: the device was sooner."""
+        if self.weights is not None:
+            self.weights = self.weights.copy()
+            self.weights[links] = 0
+        self._news.set()
+
     async def look(self) -> None:
         """Follow what OSPF shows: at once when the kernel has news, and now and then."""
         self._ospf.watch(self._news.set, self._lost)

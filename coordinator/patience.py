@@ -25,7 +25,7 @@ class Patience:
     grace_s: float = 5.0
     gather_s: float = 10.0
     settle_s: float = 0.5
-    retry_s: float = 0.15
+    retry_s: float = 0.05
     hold_s: float = 0.0
     look_s: float = 1.5
     attempts: int = 5

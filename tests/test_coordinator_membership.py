@@ -153,7 +153,7 @@ def test_an_aborted_episode_is_tried_again_with_pauses_that_grow() -> None:
         bench.results("aborted", reason="c was silent")
         ended = bench.of(EpisodeEnded)[-1]
         assert isinstance(ended, EpisodeEnded) and ended.outcome.again is (attempt < 3)
-        bench.wait(0.15 * 2.0 ** (attempt - 1))
+        bench.wait(0.05 * 2.0 ** (attempt - 1))
     bench.wait(100.0)
     assert len(bench.starts) == 3 and bench.protocol.idle
     assert [start.episode for start in bench.starts] == [1, 2, 3]
