@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.control import LinkCounters, Result
+from agent.program import OVERHEAD_FILE
 from coordinator.outcome import Outcome
 from emulation.inputs import Inputs
 from emulation.measure import LinkLoads
@@ -20,6 +23,7 @@ from emulation.plan import Plan
 from emulation.records import (
     Agreement,
     Computing,
+    Counted,
     Level,
     LinkRow,
     Manifest,
@@ -55,6 +59,7 @@ class Seen:
     left : of the network, at the end
     failure : what failed meanwhile
     computing : what the agents' processes took
+    counted : what agents and kernels counted in all
     """
 
     outcome: Outcome
@@ -68,6 +73,7 @@ class Seen:
     left: Subnetwork
     failure: Outage | None = None
     computing: Computing | None = None
+    counted: Counted | None = None
 
 
 def status_of(outcome: Outcome) -> Status:
@@ -147,6 +153,28 @@ def summary(plan: Plan, seen: Seen) -> Summary:
         ),
         failure=seen.failure,
         computing=seen.computing,
+        counted=seen.counted,
+    )
+
+
+def counted(folders: Iterable[Path], kernel: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Counted | None:
+    """Return what agents and kernels counted in all; None unless every agent has left its totals.
+
+    folders : of the routers, whose agents have ended
+    kernel : frames and bytes of IP packets per link since the start, (L,) each
+    """
+    totals: list[LinkCounters] = []
+    for folder in folders:
+        path = folder / OVERHEAD_FILE
+        if not path.exists():
+            return None
+        totals += msgspec.json.decode(path.read_bytes(), type=list[LinkCounters])
+    frames = int(kernel[0].sum())
+    return Counted(
+        agents_frames=sum(one.frames for one in totals),
+        agents_bytes=sum(one.bytes for one in totals),
+        kernel_frames=frames,
+        kernel_bytes=int(kernel[1].sum()) - IP_HEADERS * frames,
     )
 
 

@@ -67,6 +67,7 @@ def run_emulated(
                 failure = outage.finish(outcome.verdict == "committed") if outage else None
                 kernel = tuple(now - then_ for now, then_ in zip(fabric.agent_counters(), counted, strict=True))
                 after = measured(plan, fabric, traffic, console, "measure after")
+        counted_all = assemble.counted(map(fabric.folder, range(plan.topology.num_nodes)), fabric.agent_counters())
         commit_s = _commit_s(outcome)
         seen = Seen(
             outcome=outcome,
@@ -80,6 +81,7 @@ def run_emulated(
             left=left,
             failure=failure,
             computing=computing,
+            counted=counted_all,
         )
         code = _report(plan, folder, seen, started, console)
         then(fabric)

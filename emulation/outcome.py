@@ -118,6 +118,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         sent = f"{cost.frames_per_link:,.0f} frames, {_kilobytes(cost.bytes_per_link)} ({split})"
         if cost.wire_bytes_per_link is not None:
             sent += f"; {_kilobytes(cost.wire_bytes_per_link)} on the wire"
+        if summary.counted is not None:
+            sent += f"; kernels and agents count alike to {summary.counted.apart:.2%}"
         facts.append(("per link", sent))
     phases = (
         ("bring-up", times.bring_up),

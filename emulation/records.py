@@ -62,6 +62,23 @@ class Overhead(Struct, frozen=True, kw_only=True):
     repeated_bytes_per_link: Amount | None = None
 
 
+class Counted(Struct, frozen=True, kw_only=True):
+    """All frames of the agents' lives and their bytes (UDP payload), over all links, by agents and by kernels."""
+
+    agents_frames: Count
+    agents_bytes: Count
+    kernel_frames: Count
+    kernel_bytes: Count
+
+    @property
+    def apart(self) -> float:
+        """By which part of the agents' counts the kernels' differ, frames or bytes, whichever differ more."""
+        return max(
+            abs(self.kernel_frames - self.agents_frames) / max(self.agents_frames, 1),
+            abs(self.kernel_bytes - self.agents_bytes) / max(self.agents_bytes, 1),
+        )
+
+
 class Computing(Struct, frozen=True, kw_only=True):
     """What the agents' processes took: seconds of processor time from the first step to the end of the episode.
 
@@ -129,6 +146,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     time_s: Times
     failure: Outage | None = None
     computing: Computing | None = None
+    counted: Counted | None = None
 
 
 class Manifest(Struct, frozen=True, kw_only=True):

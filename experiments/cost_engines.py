@@ -42,8 +42,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     A decision raises `increments` links, more in the first ones if it has an `opening` (`policy.schedule`); `steps` is
     the number of decisions times `increments`. `propagation_s` is by calculation. `calculated`:
     frames and bytes are, too. `repeated_*` is what was counted beyond the calculation: retransmissions, mostly.
-    `kernel_*` as the interfaces count, None where nothing was counted. `compute_s_per_router` is the processor time of
-    the busiest router, measured over the first decisions alone.
+    `kernel_*` as the interfaces count meanwhile, greetings before and after included, None where nothing was
+    counted; `counts_apart` is by which part their counts and the agents' differ, from the agents' start to their
+    end. `compute_s_per_router` is the processor time of the busiest router, measured over the first decisions
+    alone.
     """
 
     topology: str
@@ -73,6 +75,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     calculated: bool
     kernel_frames_per_link: float | None = None
     kernel_bytes_per_link: float | None = None
+    counts_apart: float | None = None
 
 
 def calibration() -> float:
@@ -225,6 +228,7 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         calculated=False,
         kernel_frames_per_link=kernel[0] if kernel else None,
         kernel_bytes_per_link=kernel[1] if kernel else None,
+        counts_apart=summary.counted.apart if summary.counted else None,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from agent.order import Order
+from emulation.records import Counted
 from experiments.cost import disagreement, main
 from experiments.cost_engines import Row
 from experiments.cost_model import FIBRE, calculated, delays, propagation
@@ -92,9 +93,14 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], capsys: pyt
 def test_agents_and_interfaces_must_agree_within_one_percent() -> None:
     numbers = dict.fromkeys(Row.__struct_fields__, 0.0)
     row = Row(**{**numbers, "topology": "gbn", "engine": "mininet", "frames_per_link": 400.0, "bytes_per_link": 2e4})
-    counted = msgspec.structs.replace(row, kernel_frames_per_link=403.9, kernel_bytes_per_link=19_801.0)
-    assert disagreement(counted) == []
-    (words,) = disagreement(msgspec.structs.replace(counted, kernel_frames_per_link=405.0))
-    assert "gbn mininet: agents count 400 frames per link, interfaces 405" in words
-    nothing = msgspec.structs.replace(row, kernel_frames_per_link=None, kernel_bytes_per_link=None)
-    assert disagreement(nothing) == []
+    assert disagreement(msgspec.structs.replace(row, counts_apart=0.0099)) == []
+    (words,) = disagreement(msgspec.structs.replace(row, counts_apart=0.0125))
+    assert words == "gbn mininet: agents and interfaces count 1.2% apart, over 1 %"
+    assert disagreement(msgspec.structs.replace(row, counts_apart=None)) == []
+
+
+def test_counts_are_compared_in_frames_and_bytes() -> None:
+    same = Counted(agents_frames=1000, agents_bytes=50_000, kernel_frames=1000, kernel_bytes=50_000)
+    assert same.apart == 0.0
+    assert msgspec.structs.replace(same, kernel_frames=990).apart == pytest.approx(0.01)
+    assert msgspec.structs.replace(same, kernel_bytes=51_000).apart == pytest.approx(0.02)

@@ -57,7 +57,8 @@ def test_gbn_is_better_afterwards_and_everything_agrees(tmp_path: Path) -> None:
         (sum(row.bytes or 0 for row in found.links), sum(row.kernel_bytes or 0 for row in found.links)),
     ):
         assert counted > 0
-        assert abs(kernel - counted) < 0.01 * counted
+        assert abs(kernel - counted) < 0.03 * counted  # greetings before and after the optimisation
+    assert found.summary.counted is not None and found.summary.counted.apart < 0.001
     for row in found.links:
         assert row.bytes == (row.hidden_state_bytes or 0) + (row.sharing_bytes or 0) + (row.control_bytes or 0)
 
