@@ -42,7 +42,7 @@ def test_graded_capacities_follow_the_degrees_both_ways() -> None:
 
 def test_instances_are_the_same_again() -> None:
     source = Unseen(NETWORKS[:2], 2)
-    assert len(source.keys) == 8
+    assert len(source.keys) == 8 == 2 * len(Unseen(NETWORKS[:2], 2, ("gravity",)).keys)
     assert [source.load(key).digest for key in source.keys] == [source.load(key).digest for key in source.keys]
     assert len({source.load(key).digest for key in source.keys}) == 8
 
@@ -81,6 +81,7 @@ def test_it_goes_on_with_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["--checkpoints", "default,default"], "expected different names"),
         (["--checkpoints", "nothing"], "no checkpoint 'nothing'"),
         (["--networks", "99"], "expected 1.."),
+        (["--traffic", "uniform,uniform"], "expected uniform, gravity or both"),
         (["--episodes", "1"], "at least 2"),
         (["--resume"], "expected --out"),
     ],
