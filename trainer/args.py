@@ -92,6 +92,8 @@ class Args:
     target_kl: float | None = None
     """stop an update early beyond this approximate KL divergence"""
 
+    features: Literal["default", "lookahead", "paper"] | None = None
+    """what a link sees, instead of the network preset's; paper: its own utilization and weight, nothing else"""
     rounds: int | None = None
     """K, instead of the network preset's"""
     temperature: float = 1.0

@@ -61,6 +61,7 @@ def make_agent(args: Args) -> Agent:
     """Networks with weights from `args.seed`; the skip connection starts as sampled greedy, exp(3 u / max u)."""
     preset = PRESETS[args.preset]
     preset = preset if args.rounds is None else replace(preset, rounds=args.rounds)
+    preset = preset if args.features is None else replace(preset, features=args.features)
     generator = torch.Generator().manual_seed(args.seed)
     actor, critic = Actor(preset), Critic(preset) if args.baseline == "critic" else None
     # Without a skip connection a small last layer would also starve the gradients below it.
