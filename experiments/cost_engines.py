@@ -20,7 +20,6 @@ from experiments.cost_model import calculated, delays, propagation
 from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.episode import Episode, EpisodeTrace, default_steps, default_threads, run_episode
 from policy.mpnn import Network
-from policy.schedule import increments_at
 from routing.errors import InputError
 from routing.formats import load_network
 from routing.state import RoutingState, inverse_capacity
@@ -39,13 +38,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `seconds` is the best of `repeats` after a warm-up; `calibration_s` that of a fixed loop of Python beside it.
     `cpu_seconds` is the least processor time of the central engine, of all its `threads`: what an idle machine would
     take at most with one.
-    A decision raises `increments` links, more in the first ones if it has an `opening` (`policy.schedule`); `steps` is
-    the number of decisions times `increments`. `propagation_s` is by calculation. `calculated`:
-    frames and bytes are, too. `repeated_*` is what was counted beyond the calculation: retransmissions, mostly.
-    `kernel_*` as the interfaces count meanwhile, greetings before and after included, None where nothing was
-    counted; `counts_apart` is by which part their counts and the agents' differ, from the agents' start to their
-    end. `compute_s_per_router` is the processor time of the busiest router, measured over the first decisions
-    alone.
+    A decision raises `increments` links, more in the first ones if it has an `opening` (`policy.schedule`); `steps`
+    is the number of decisions times `increments`. `propagation_s` is by calculation. `calculated`: frames and bytes
+    are, too. `repeated_*` are retransmissions, of what was counted. `kernel_*` as the interfaces count meanwhile,
+    greetings before and after included, None where nothing was counted; `counts_apart` is by which part their
+    counts and the agents' differ, from the agents' start to their end. `compute_s_per_router` is the processor time
+    of the busiest router, measured over the first decisions alone.
     """
 
     topology: str
@@ -199,9 +197,6 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         raise InputError(f"{name} on {fabric}: {summary.status}, nothing counted: {summary.reason}")
     wire = cost.wire_bytes_per_link or 0.0
     topology, traffic, _ = problem(name, seed)
-    policy = load_checkpoint(checkpoint)
-    chosen = [increments_at(step, summary.steps, policy.opening) for step in range(summary.steps)]
-    sent = calculated(topology, chosen, policy.preset.rounds, policy.preset.hidden)
     # Mininet's matrix is scaled to its slower links; ratios stay, and before the run OSPF has its default weights.
     ospf = RoutingState(topology, traffic, inverse_capacity(topology)).mlu
     reached = min(summary.mlu.after.predicted, summary.mlu.before.predicted) / summary.mlu.before.predicted
@@ -210,7 +205,7 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         engine=fabric,
         steps=summary.steps,
         increments=1,
-        opening=policy.opening,
+        opening=load_checkpoint(checkpoint).opening,
         seconds=seconds,
         cpu_seconds=None,
         threads=1,
@@ -223,7 +218,7 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
         hidden_state_bytes_per_link=cost.hidden_state_bytes_per_link or 0.0,
         sharing_bytes_per_link=cost.sharing_bytes_per_link or 0.0,
         control_bytes_per_link=cost.control_bytes_per_link or 0.0,
-        repeated_bytes_per_link=max(0.0, cost.bytes_per_link - (cost.control_bytes_per_link or 0.0) - sent.bytes),
+        repeated_bytes_per_link=cost.repeated_bytes_per_link or 0.0,
         rate_mb_s=wire / seconds / 1e6,
         calculated=False,
         kernel_frames_per_link=kernel[0] if kernel else None,
