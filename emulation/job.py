@@ -187,7 +187,8 @@ def _episode(
         if not step:  # the episode, or what the coordinator started again in its place
             for shown in progress[-1:]:
                 shown.finish("started again")
-            progress.append(console.episode(plan.steps, live=live, start=mlu if progress else start))
+            now = outage.live_mlu if outage is not None else None
+            progress.append(console.episode(plan.steps, live=now or live, start=mlu if progress else start))
         else:
             progress[-1].step(step, mlu, links)
         if outage is not None:

@@ -71,6 +71,11 @@ class OutageRun:
         """The network as it is now: the whole one if the step has not come."""
         return self._whole if self._failed_at is None else self._left
 
+    @property
+    def live_mlu(self) -> float | None:
+        """The predicted MLU under the costs of before, once the step has come."""
+        return None if self._failed_at is None else self._mlu_unchanged
+
     def on_step(self, step: int) -> None:
         """Let it happen if its step has come. Raises OSError if the kernel refuses."""
         if step == 0:
@@ -124,7 +129,7 @@ class OutageRun:
             packets_sent=after.sent - self._before.sent,
             packets_lost=max(0, (after.sent - self._before.sent) - (after.delivered - self._before.delivered)),
             packets_dropped=after.dropped - self._before.dropped,
-            mlu_unchanged=None if self._failed_at is None else self._mlu_unchanged,
+            mlu_unchanged=self.live_mlu,
         )
 
     def _watch(self) -> None:
