@@ -13,7 +13,7 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +38,7 @@ from experiments.virtual_broker import VirtualBroker
 from experiments.virtual_links import Wires
 from experiments.virtual_network import Impairment
 from experiments.virtual_ospf import Area
-from experiments.virtual_time import VirtualLoop, World
+from experiments.virtual_time import Storm, VirtualLoop, World
 from policy.checkpoint import Checkpoint
 from policy.mpnn import Network
 from routing.initial import initial_weights
@@ -124,7 +124,8 @@ class Lab:
         try:
             for number in list(self.processes):
                 self.kill(number)
-            self.world.run_for(30.0)  # cancelled programs wait for their last words to be heard
+            with suppress(Storm):
+                self.world.run_for(30.0)  # cancelled programs wait for their last words to be heard
         finally:
             self._open.close()
 

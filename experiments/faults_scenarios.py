@@ -38,7 +38,7 @@ class Fault:
     during: str = "episode"
     lasts_s: tuple[float, float] = (0.01, 5.0)
     trials: int = 300
-    quick: int = 10
+    quick: int = 4
     same: bool = True
 
 

@@ -15,6 +15,7 @@ from experiments.faults_plants import Plant
 from experiments.faults_scenarios import Fault, nothing
 from experiments.faults_sizes import remembered
 from experiments.faults_truth import Violation
+from experiments.virtual_time import Storm
 from policy.checkpoint import make_checkpoint, random_parameters
 from policy.episode import run_episode
 from policy.mpnn import Network
@@ -69,7 +70,10 @@ def run_trial(name: str, fault: Fault, seed: int, plant: Plant | None = None) ->
     trial = Trial(name, seed)
     parts = plant.parts if plant else ()
     with Lab(setting, int(random.integers(2**62)), impairment=fault.impairment, plant=parts) as lab:
-        _run(lab, fault, random, trial)
+        try:
+            _run(lab, fault, random, trial)
+        except Storm as storm:
+            lab.truth.violated("I5", f"{storm}: {_state(lab)}")
         trial.violations = lab.truth.violations
         for _, outcome in lab.outcomes():
             trial.outcomes[outcome.verdict] = trial.outcomes.get(outcome.verdict, 0) + 1

@@ -18,6 +18,12 @@ from typing import Any, Protocol
 
 from numpy.random import Generator, Philox
 
+STORM = 100_000  # things that happen within one second; a small network needs a few thousand
+
+
+class Storm(Exception):
+    """Programs keep each other busy without end."""
+
 
 class World:
     """Clock, chance and what is to happen.
@@ -33,6 +39,7 @@ class World:
         self.now = 0.0
         self.random: Generator = Generator(Philox(key=seed))
         self.happened = 0
+        self._second, self._before = 0.0, 0  # when the present second began, and what had happened before
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._moments: list[tuple[int, int, Callable[[], None]]] = []
@@ -52,7 +59,7 @@ class World:
     def run_until(self, condition: Callable[[], bool], limit_s: float) -> bool:
         """Let things happen until a condition holds, or nothing is left before `limit_s` seconds are over.
 
-        Returns whether the condition holds. If it does not, the clock stands at the limit.
+        Returns whether the condition holds. If it does not, the clock stands at the limit. Raises `Storm`.
         """
         deadline = self.now + limit_s
         while not condition():
@@ -63,6 +70,10 @@ class World:
                 return False
             self.now, _, action = heapq.heappop(self._queue)
             self.happened += 1
+            if self.now >= self._second + 1.0:
+                self._second, self._before = self.now, self.happened
+            elif self.happened - self._before > STORM:
+                raise Storm(f"more than {STORM} things happened within a second")
             action()
         return True
 
