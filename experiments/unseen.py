@@ -45,7 +45,7 @@ from routing.traffic import gravity, uniform
 NETWORKS = tuple(
     "sndlib/" + name
     for name in ("abilene", "atlanta", "cost266", "france", "germany50", "india35", "janos-us", "newyork", "nobel-eu",
-                 "norway", "polska", "sun", "ta1", "zib54")
+                 "norway", "polska", "janos-us-ca", "ta1", "zib54")
 ) + tuple(
     "topozoo/" + name
     for name in ("Aarnet", "Arpanet19728", "BtEurope", "Cernet", "Darkstrand", "Dfn", "HurricaneElectric", "Internode",

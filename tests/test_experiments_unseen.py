@@ -18,13 +18,16 @@ TRAINED = ("nsfnet", "gbn", "geant", "nobel-us", "nobel-germany")
 
 def test_the_list_has_real_networks_that_nothing_was_trained_on() -> None:
     assert len(set(NETWORKS)) == len(NETWORKS) >= 20
+    found = set()
     shipped = {load_topology(name).num_links: load_topology(name) for name in ("nsfnet", "gbn", "geant2")}
     for name in NETWORKS:
         assert not any(known in name.lower() for known in TRAINED)
         topology = load_topology(f"topohub:{name}")
         assert 10 <= topology.num_nodes <= 80
+        found.add((topology.src.tobytes(), topology.dst.tobytes()))
         twin = shipped.get(topology.num_links)
         assert twin is None or twin.src.tolist() != topology.src.tolist()
+    assert len(found) == len(NETWORKS)
 
 
 def test_graded_capacities_follow_the_degrees_both_ways() -> None:
