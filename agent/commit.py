@@ -14,14 +14,26 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from routing.state import RoutingState
 from routing.topology import Topology
-from routing.transition import Wave, find_waves
+from routing.traffic import TrafficMatrix
+from routing.transition import Wave, find_gentle_waves
 
 
-def plan_waves(topology: Topology, live: NDArray[np.int64], best: NDArray[np.int64], *, ordered: bool) -> list[Wave]:
+def plan_waves(
+    topology: Topology,
+    traffic: TrafficMatrix,
+    live: NDArray[np.int64],
+    best: NDArray[np.int64],
+    *,
+    ordered: bool,
+    ecmp: bool = True,
+) -> list[Wave]:
     """Return the waves from the live weights to the best, (L,) int64 each; one wave if they are not to be ordered."""
     if ordered:
-        return find_waves(topology, live, best)
+        return find_gentle_waves(
+            topology, live, best, lambda weights: RoutingState(topology, traffic, weights, ecmp=ecmp).mlu
+        )
     changed = np.flatnonzero(live != best).tolist()
     return [Wave({link: int(best[link]) for link in changed}, best.copy())] if changed else []
 

@@ -92,7 +92,9 @@ class Conclusion:
         action, reason = verdict(prepared, len(self._epoch.members), order.margin_milli, restore=order.restore)
         waves = []
         if action is Verdict.COMMIT:
-            waves = plan_waves(self._epoch.part.network, live, self._best, ordered=order.ordered)
+            part = self._epoch.part
+            traffic = part.traffic(order.traffic)
+            waves = plan_waves(part.network, traffic, live, self._best, ordered=order.ordered, ecmp=order.ecmp)
             reason = "the costs are as they should be"
         if waves:
             self.commit = Commit(waves, live)

@@ -73,7 +73,7 @@ class _CommitAtOnce(EpisodeRun):
         if self._begin_digest():
             end, live = self.conclusion, self.live[self.epoch.part.links]
             end._best = self.state.best_weights
-            end.commit = Commit(plan_waves(self.topology, live, end._best, ordered=False), live)
+            end.commit = Commit(plan_waves(self.topology, self.order.traffic, live, end._best, ordered=False), live)
             end._set_wave()
 
 

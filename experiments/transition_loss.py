@@ -77,7 +77,7 @@ def _transition(
     plan: Plan, fabric: Fabric, traffic: Traffic, start: NDArray[np.int64], end: NDArray[np.int64], *, ordered: bool
 ) -> dict[str, float]:
     """Change all costs under traffic; return what became of it."""
-    waves = plan_waves(plan.topology, start, end, ordered=ordered)
+    waves = plan_waves(plan.topology, plan.traffic, start, end, ordered=ordered)
     before = _count(fabric, traffic)
     began = time.monotonic()
     for wave in waves:

@@ -20,6 +20,7 @@ a part of one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,7 @@ from routing.ecmp import Int32, Int64, evaluate
 from routing.jit import njit
 from routing.topology import Topology
 
-__all__ = ["MAX_CHECKED", "Wave", "find_waves", "is_safe"]
+__all__ = ["MAX_CHECKED", "Wave", "find_gentle_waves", "find_waves", "is_safe"]
 
 _MATTER = 7  # changes that may matter for a destination whose subsets are tried: 128
 MAX_CHECKED = 200_000  # nodes times links above which a single check takes too long to look for an order at all
@@ -127,13 +128,17 @@ def is_safe(topology: Topology, before: NDArray[np.int64], after: NDArray[np.int
     return bool(_safe(out_ptr, src, dst, in_ptr, in_links, before, after))
 
 
-def find_waves(topology: Topology, before: NDArray[np.int64], after: NDArray[np.int64]) -> list[Wave]:
+def find_waves(
+    topology: Topology, before: NDArray[np.int64], after: NDArray[np.int64], order: NDArray[np.int64] | None = None
+) -> list[Wave]:
     """Return waves that lead from `before` to `after`, (L,) int64 each; none if they are equal.
 
+    order : (L,), links in the order in which they are tried; default: ascending
     Every router that asks gets the same answer. Networks of more than `MAX_CHECKED` nodes x links change in one wave,
     which may not be safe.
     """
-    left = np.flatnonzero(before != after).tolist()
+    links = np.arange(topology.num_links) if order is None else order
+    left = links[before[links] != after[links]].tolist()
     if not left:
         return []
     at_once = Wave({link: int(after[link]) for link in left}, after.copy())
@@ -151,8 +156,35 @@ def find_waves(topology: Topology, before: NDArray[np.int64], after: NDArray[np.
             wave = _part_of_one(topology, now, after, left)
         waves.append(Wave({int(link): int(wave[link]) for link in np.flatnonzero(wave != now)}, wave))
         now = wave.copy()
-        left = np.flatnonzero(now != after).tolist()
+        left = links[now[links] != after[links]].tolist()
     return waves
+
+
+def find_gentle_waves(
+    topology: Topology,
+    before: NDArray[np.int64],
+    after: NDArray[np.int64],
+    load: Callable[[NDArray[np.int64]], float],
+) -> list[Wave]:
+    """Return the waves, of several orders, whose weights in between load the network least; of equals, the fewest.
+
+    load : weights (L,) int64 -> what should be small, say the MLU; what is no more than at both ends is all alike
+    """
+    ascending = np.arange(topology.num_links)
+    rise = after - before
+    orders = [ascending, ascending[::-1], np.argsort(-rise, kind="stable"), np.argsort(rise, kind="stable")]
+    enough = max(load(before), load(after))
+    best: list[Wave] = []
+    best_rank = (np.inf, 0)
+    for order in orders:
+        waves = find_waves(topology, before, after, order)
+        peak = max((load(wave.weights) for wave in waves), default=0.0)
+        rank = (max(peak, enough), len(waves))
+        if rank < best_rank:
+            best, best_rank = waves, rank
+        if len(waves) <= 1:
+            break
+    return best
 
 
 def _part_of_one(

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from policy_networks import random_topology
 
 from routing.formats import load_topology
-from routing.state import inverse_capacity
+from routing.state import RoutingState, inverse_capacity
 from routing.topology import Topology
-from routing.transition import find_waves, is_safe
+from routing.traffic import uniform
+from routing.transition import Wave, find_gentle_waves, find_waves, is_safe
 
 Weights = NDArray[np.int64]
 
@@ -143,6 +144,33 @@ def test_the_order_matters() -> None:
     assert len(waves) > 1
     back = find_waves(square, after, before)
     np.testing.assert_array_equal(back[-1].weights, before)
+
+
+def test_gentle_waves_load_no_more_than_others_and_end_where_they_should() -> None:
+    topology = load_topology("gbn")
+    traffic = uniform(topology, 1)
+
+    def mlu(weights: Weights) -> float:
+        return RoutingState(topology, traffic, weights).mlu
+
+    def peak(waves: list[Wave]) -> float:
+        return max(mlu(wave.weights) for wave in waves)
+
+    gentler = 0
+    for seed in range(5):
+        before, after = np.random.default_rng(seed).integers(1, 21, topology.num_links), inverse_capacity(topology)
+        ends = max(mlu(before), mlu(after))
+        gentle, first = find_gentle_waves(topology, before, after, mlu), find_waves(topology, before, after)
+        np.testing.assert_array_equal(gentle[-1].weights, after)
+        ranks = [(max(ends, peak(waves)), len(waves)) for waves in (gentle, first)]
+        assert ranks[0] <= ranks[1]
+        gentler += ranks[0][0] < ranks[1][0]
+        now = before
+        for wave in gentle:
+            assert is_safe(topology, now, wave.weights)
+            now = wave.weights
+    assert gentler > 0
+    assert find_gentle_waves(topology, before, before.copy(), mlu) == []
 
 
 def test_nothing_to_do() -> None:
