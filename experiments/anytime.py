@@ -4,8 +4,8 @@
 
 gives each method larger and larger budgets (episodes, or seconds of processor time), each from the start, on the six
 cells of the data set with the paper's start weights, and draws the mean over all instances: ``anytime.csv``,
-``anytime.png``. An evaluation is one setting of the weights whose MLU was computed. Results are kept one by one;
-``--resume`` goes on, and may add matrices and checkpoints.
+``anytime.png``. An evaluation is one setting of the weights that was entered; what a policy with look-ahead tries on
+the way is in its seconds only. Results are kept one by one; ``--resume`` goes on, and may add matrices and checkpoints.
 """
 
 from __future__ import annotations
