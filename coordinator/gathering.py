@@ -19,10 +19,12 @@ class Gathering:
     Attributes
     ----------
     moved_at : when an agent came or went
+    away : routers that cannot take part, offline or not heard by their neighbours, as of the last look at `missing`
     """
 
     def __init__(self, topology: Topology, patience: Patience) -> None:
         self.moved_at = 0.0
+        self.away: frozenset[str] = frozenset()
         self._topology = topology
         self._patience = patience
         self._agents: dict[str, Status] = {}
@@ -77,6 +79,7 @@ class Gathering:
         """Return what is wrong with each router that keeps the epoch from being complete."""
         found = propose(self._topology, self._agents, self._faults(wanted))
         wrong = dict(found.why_absent)
+        self.away = frozenset(wrong)
         if not wrong and found.obstacle:
             wrong = dict.fromkeys(self._topology.nodes, found.obstacle)
         return wrong

@@ -7,8 +7,8 @@ The rules:
    lost only for `settle_s`.
 2. A newer request supersedes: the running episode is cancelled, and the new one starts when the old one has ended. Of
    the requests that wait, only the newest is kept.
-3. An episode ends when every member's result is in, or when nothing was heard of it for `silence_s`. If only offline
-   agents are missing, or the episode was cancelled, `grace_s` is enough.
+3. An episode ends when every member's result is in, or when nothing was heard of it for `silence_s`. If only agents are
+   missing that are offline or silent, `settle_s` is enough; if it was cancelled, `grace_s`.
 4. An episode that was aborted is tried again, up to `attempts` times in all, unless a newer request waits.
 5. Time stands still while the broker is away: the episode runs on among the routers. After the reconnection the
    coordinator waits at least `grace_s`, in which the agents return and publish their results again.
@@ -203,15 +203,16 @@ class CoordinatorProtocol:
                 times.append(self._aftermath.free_at(self._waiting.attempt))
             due = max(min(times, default=float("inf")), self._gathering.settled_at())
             return due if due < float("inf") else None
-        silence, grace = self._patience.silence_s, self._patience.grace_s
-        hopeless = self.phase is Phase.CANCELLING or not any(router in self._gathering for router in self.missing)
+        silence, grace, settle = self._patience.silence_s, self._patience.grace_s, self._patience.settle_s
+        lost = all(router in self._gathering.away for router in self.missing)
+        grace = min(grace, settle) if lost else grace
+        hopeless = lost or self.phase is Phase.CANCELLING
         over = max(self._heard, self._gathering.moved_at) + grace if hopeless else self._heard + silence
         return max(over, self._not_before)
 
     def handle_timer(self, now: float) -> None:
         """Give up the episode if its time is over; begin what has waited long enough."""
-        timer = self.get_timer()
-        if timer is not None and now >= timer:
+        if (timer := self.get_timer()) is not None and now >= timer:
             if self._start is not None:
                 self._give_up(now)
             self._turn(now)
