@@ -46,6 +46,14 @@ def test_a_planted_fault_is_caught_and_what_it_replaces_is_not(plant: str) -> No
     assert violations(fault)[BROKEN[plant]] == 0
 
 
+def test_the_quick_campaign_violates_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["--quick", "--json"])
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)["rows"]
+    assert {row["fault"]: row["by_invariant"] for row in rows} == dict.fromkeys(FAULTS, {}), captured.err
+    assert code == 0
+
+
 def test_a_trial_can_be_repeated() -> None:
     trials = [run_trial("two-faults", FAULTS["two-faults"], 3) for _ in range(2)]
     assert trials[0] == trials[1]
