@@ -1,6 +1,8 @@
 """What all tests share: tests that need root are left out, and named, for an ordinary user."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +14,15 @@ hypothesis.settings.load_profile("lockstep")
 
 EMULATION = Path(__file__).parent / "emulation"
 LEFT_OUT = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(autouse=True)
+def notices() -> Iterator[None]:
+    """Let no command that a test runs in this process silence the readers' notices for the tests after it."""
+    logger = logging.getLogger("routing.formats")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -140,7 +140,7 @@ async def test_lines_for_people(bench: Bench) -> None:
     assert lines[5] == f"episode {number} started: uniform:1, 1 steps"
     assert "step 1: MLU 0.8000, +1 on a->c" in lines
     assert lines[-1].startswith(
-        f"episode {number} committed: MLU 0.9000 -> 0.8000 (best of 1 steps: 1), 3 costs changed, 3 routers agree on "
+        f"episode {number} committed: MLU 0.9000 -> 0.8000 (best of 1 steps: 1), 1 costs changed, 3 routers agree on "
     )
 
 
