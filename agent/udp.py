@@ -117,7 +117,12 @@ class UdpAdapter:
             self._timer = self._loop.call_at(due, self._fire)
 
     def _receive(self) -> None:
-        now = monotonic()
+        self._read(monotonic())
+        self.flush()
+        self._on_change()
+
+    def _read(self, now: float) -> None:
+        """Take one datagram from each socket that has some."""
         for descriptor, _ in self._poll.poll(0):
             sock, router = self._readable[descriptor]
             try:
@@ -126,12 +131,13 @@ class UdpAdapter:
                 logger.debug("neighbour %d: %s", router, error)  # its agent is not there (ICMP), hellos will tell
                 continue
             self._protocol.receive_datagram(data, router, now)
-        self.flush()
-        self._on_change()
 
     def _fire(self) -> None:
         self._timer = None
         now = monotonic()
+        # A process that did not run for a while wakes up to its timers first: what came meanwhile goes before them,
+        # else it would take its own silence for its neighbours'.
+        self._read(now)
         if self._protocol.get_timer() <= now:
             self._protocol.handle_timer(now)
         self.flush()
