@@ -19,10 +19,10 @@ LEFT_OUT = pytest.StashKey[list[str]]()
 @pytest.fixture(autouse=True)
 def notices() -> Iterator[None]:
     """Let no command that a test runs in this process silence the readers' notices for the tests after it."""
-    logger = logging.getLogger("routing.formats")
-    level = logger.level
+    # Not the level of before: a fixture of a whole module may have set it already.
+    logging.getLogger("routing.formats").setLevel(logging.NOTSET)
     yield
-    logger.setLevel(level)
+    logging.getLogger("routing.formats").setLevel(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
