@@ -7,35 +7,103 @@ linux/netlink.h, linux/rtnetlink.h, linux/if_link.h.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETROUTE = 16, 17, 26
-_NLM_F_REQUEST, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x01, 0x300, 0x10
+NLM_F_ACK, NLM_F_DUMP = 0x04, 0x300  # what a request asks for: one acknowledgement, or a whole table
+RTM_NEWLINK = 16
+IFF_UP = 0x1
+
+_RTM_DELLINK, _RTM_GETROUTE = 17, 26
+_NLM_F_REQUEST, _NLM_F_DUMP_INTR = 0x01, 0x10
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _GROUPS = 0x1 | 0x40  # RTMGRP_LINK, RTMGRP_IPV4_ROUTE
 _RTA_DST, _RTA_OIF, _RTA_MULTIPATH, _RTA_TABLE = 1, 4, 9, 15
 _RT_TABLE_MAIN, _RTN_UNICAST = 254, 1
-_IFF_UP, _IFF_RUNNING = 0x1, 0x40
+_IFF_RUNNING = 0x40
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: len, type, flags, seq, pid
 _ROUTE = struct.Struct("=BBBBBBBBI")  # rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
-_LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
+LINK = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, change
 _ATTRIBUTE = struct.Struct("=HH")
 _NEXT_HOP = struct.Struct("=HBBi")  # rtnexthop: len, flags, hops, ifindex
 _MAX_MESSAGE = 1 << 18
 _COUNTERS = Path("/proc/self/net/dev")
 
 
+class DumpInterrupted(Exception):
+    """The table changed while the kernel wrote it out; ask again."""
+
+
+class RouteSocket:
+    """Questions to the kernel over an rtnetlink socket that somebody opened, in whichever namespace."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._socket = opened
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def host_routes(self, names: Mapping[int, str]) -> dict[str, frozenset[str]]:
+        """Return the unicast /32 routes of the main table: address -> interfaces of all next hops.
+
+        names : of the interfaces, by index
+
+        Raises
+        ------
+        DumpInterrupted
+            If routes changed meanwhile.
+        OSError
+            If the kernel refuses or does not answer in time.
+        """
+        routes: dict[str, frozenset[str]] = {}
+        for body in self.ask(_RTM_GETROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), NLM_F_DUMP):
+            _, dst_len, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(body)
+            found = dict(attributes(body, _ROUTE.size))
+            if _RTA_TABLE in found:
+                (table,) = struct.unpack("=I", found[_RTA_TABLE])
+            if (dst_len, kind, table) != (32, _RTN_UNICAST, _RT_TABLE_MAIN):
+                continue
+            if _RTA_OIF in found:
+                indices = list(struct.unpack("=i", found[_RTA_OIF]))
+            else:
+                indices = list(_next_hops(found.get(_RTA_MULTIPATH, b"")))
+            destination = socket.inet_ntoa(found[_RTA_DST])
+            routes[destination] = frozenset(names.get(index, f"#{index}") for index in indices)
+        return routes
+
+    def ask(self, kind: int, body: bytes, flags: int) -> Iterator[bytes]:
+        """Send a request; yield the bodies of the answer until its end or its acknowledgement. Raises as above."""
+        self._sequence += 1
+        header = _HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | flags, self._sequence, 0)
+        self._socket.send(header + body)
+        while True:
+            for answer, flagged, sequence, message in _messages(self._socket.recv(_MAX_MESSAGE)):
+                if sequence != self._sequence:  # the rest of a dump that was given up
+                    continue
+                if answer == _NLMSG_ERROR:
+                    (code,) = struct.unpack_from("=i", message)
+                    if code == 0:  # an acknowledgement
+                        return
+                    raise OSError(-code, f"netlink: {os.strerror(-code)}")
+                if flagged & _NLM_F_DUMP_INTR:
+                    raise DumpInterrupted
+                if answer == _NLMSG_DONE:
+                    return
+                yield message
+
+
 class Kernel:
     """The kernel of this process's network namespace. Raises OSError if there is no rtnetlink."""
 
     def __init__(self) -> None:
-        self._questions = _netlink(0)
+        self._questions = RouteSocket(_netlink(0))
         self._news: socket.socket | None = None
-        self._sequence = 0
 
     def close(self) -> None:
         """Close the sockets."""
@@ -67,48 +135,15 @@ class Kernel:
 
         None if they changed meanwhile. Raises OSError.
         """
-        names = dict(socket.if_nameindex())
-        routes: dict[str, frozenset[str]] = {}
-        for body in self._dump(_RTM_GETROUTE, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
-            if body is None:
-                return None
-            _, dst_len, _, _, table, _, _, kind, _ = _ROUTE.unpack_from(body)
-            attributes = dict(_attributes(body, _ROUTE.size))
-            if _RTA_TABLE in attributes:
-                (table,) = struct.unpack("=I", attributes[_RTA_TABLE])
-            if (dst_len, kind, table) != (32, _RTN_UNICAST, _RT_TABLE_MAIN):
-                continue
-            if _RTA_OIF in attributes:
-                indices = list(struct.unpack("=i", attributes[_RTA_OIF]))
-            else:
-                indices = list(_next_hops(attributes.get(_RTA_MULTIPATH, b"")))
-            destination = socket.inet_ntoa(attributes[_RTA_DST])
-            routes[destination] = frozenset(names.get(index, f"#{index}") for index in indices)
-        return routes
+        try:
+            return self._questions.host_routes(dict(socket.if_nameindex()))
+        except DumpInterrupted:
+            return None
 
     def sent_octets(self) -> dict[str, int]:
         """Return the bytes that left over each interface so far; the ninth number of a line (net/core/net-procfs.c)."""
         rows = (line.partition(":") for line in _COUNTERS.read_text().splitlines()[2:])
         return {name.strip(): int(numbers.split()[8]) for name, _, numbers in rows}
-
-    def _dump(self, kind: int, body: bytes) -> Iterator[bytes | None]:
-        """Ask for a table; None instead of an entry: it changed meanwhile."""
-        self._sequence += 1
-        header = _HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | _NLM_F_DUMP, self._sequence, 0)
-        self._questions.send(header + body)
-        while True:
-            for answer, flags, sequence, message in _messages(self._questions.recv(_MAX_MESSAGE)):
-                if sequence != self._sequence:  # the rest of a dump that was given up
-                    continue
-                if answer == _NLMSG_ERROR:
-                    (code,) = struct.unpack_from("=i", message)
-                    raise OSError(-code, "netlink refuses")
-                if flags & _NLM_F_DUMP_INTR:
-                    yield None
-                    return
-                if answer == _NLMSG_DONE:
-                    return
-                yield message
 
 
 def _netlink(groups: int) -> socket.socket:
@@ -131,15 +166,16 @@ def _lost(data: bytes) -> list[str]:
     """Return the interfaces that are down or without a carrier, by news of the kernel."""
     found = []
     for kind, _, _, body in _messages(data):
-        if kind in (_RTM_NEWLINK, _RTM_DELLINK):
-            _, _, index, flags, _ = _LINK.unpack_from(body)
-            name = next((value for key, value in _attributes(body, _LINK.size) if key == 3), b"")  # IFLA_IFNAME
-            if kind == _RTM_DELLINK or flags & (_IFF_UP | _IFF_RUNNING) != _IFF_UP | _IFF_RUNNING:
+        if kind in (RTM_NEWLINK, _RTM_DELLINK):
+            _, _, index, flags, _ = LINK.unpack_from(body)
+            name = next((value for key, value in attributes(body, LINK.size) if key == 3), b"")  # IFLA_IFNAME
+            if kind == _RTM_DELLINK or flags & (IFF_UP | _IFF_RUNNING) != IFF_UP | _IFF_RUNNING:
                 found.append(name.rstrip(b"\0").decode(errors="replace") or f"#{index}")
     return found
 
 
-def _attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+def attributes(body: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
+    """Return (type, value) of each attribute of a message from `offset` on."""
     while offset + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
         yield kind & 0x3FFF, body[offset + _ATTRIBUTE.size : offset + length]

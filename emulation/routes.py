@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.kernel import DumpInterrupted
 from emulation.addresses import AddressPlan
-from emulation.netlink import DumpInterrupted, Netlink
+from emulation.netlink import Netlink
 from routing.state import RoutingState
 from routing.subnetwork import Subnetwork
 
