@@ -7,12 +7,13 @@ clock. Whatever a processor computed differently would show in a digest, which e
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from agent.events import EpisodeEnded
 from agent.order import Order
@@ -107,47 +108,41 @@ class Half:
         }
 
 
-def serve(stdin: IO[bytes], stdout: IO[bytes]) -> None:
+def serve(questions: Connection) -> None:
     """Be one half: take (method, arguments), return the result, until the other end closes."""
-    seed, routers = pickle.load(stdin)  # from the process that started this one
+    seed, routers = questions.recv()
     half = Half(seed, routers)
     while True:
         try:
-            method, arguments = pickle.load(stdin)
+            method, arguments = questions.recv()
         except EOFError:
             return
-        pickle.dump(getattr(half, method)(*arguments), stdout)
-        stdout.flush()
+        questions.send(getattr(half, method)(*arguments))
 
 
 class _Remote:
     """A half in a process of its own."""
 
     def __init__(self, seed: int, routers: list[int], environment: dict[str, str]) -> None:
-        command = [sys.executable, "-m", "experiments.faults_mixed"]
+        self._connection, other = Pipe()
+        command = [sys.executable, "-m", "experiments.faults_mixed", str(other.fileno())]
         self._process = subprocess.Popen(
-            command, cwd=_ROOT, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command, cwd=_ROOT, env=os.environ | environment, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL
         )
-        self._send((seed, routers))
-
-    def _send(self, what: object) -> None:
-        assert self._process.stdin is not None
-        pickle.dump(what, self._process.stdin)
-        self._process.stdin.flush()
+        other.close()
+        self._connection.send((seed, routers))
 
     def ask(self, method: str, *arguments: object) -> None:
         """Begin a call."""
-        self._send((method, arguments))
+        self._connection.send((method, arguments))
 
     def answer(self) -> Any:
         """Return the result of the call that was begun."""
-        assert self._process.stdout is not None
-        return pickle.load(self._process.stdout)
+        return self._connection.recv()
 
     def close(self) -> None:
         """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._connection.close()
         self._process.wait()
 
 
@@ -189,4 +184,4 @@ def _turns(halves: list[_Remote], letters: list[list[Datagram]], which: int, lim
 
 
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(Connection(int(sys.argv[1])))
