@@ -22,6 +22,7 @@ from pathlib import Path
 from experiments import fuzz_files, fuzz_network
 from experiments.fuzz_mutate import damaged
 from experiments.fuzz_network import Target
+from routing.formats import without_notices
 
 MOST_FINDINGS = 10  # of one target, which is then left
 _SLOW_S = 1.0  # processor time of one input that is a finding, too: a parser must not be made to hang
@@ -111,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--print", action="store_true", dest="show_inputs", help="print the inputs instead of feeding them")
     given = parser.parse_args(argv)
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    # Warnings about what was assumed for a damaged network would be a million.
+    with without_notices(), tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         targets = {target.name: target for target in all_targets(Path(folder))}
         unknown = [name for name in given.targets if name not in targets]
         if unknown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -224,8 +223,6 @@ def _preset(data: bytes) -> None:
 
 def targets(folder: Path) -> list[Target]:
     """Return all of them; they write their inputs below `folder`, which exists and is best in memory."""
-    # Warnings about what was assumed for a damaged network would be a million.
-    logging.getLogger("routing.formats").setLevel(logging.ERROR)
     config, key = folder / "agent.toml", folder / "domain.key"
     config.write_bytes(_CONFIG)
     key.touch(0o600)

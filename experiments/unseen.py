@@ -13,7 +13,6 @@ matrices and kinds of traffic.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from experiments.quality_journal import Journal
 from experiments.quality_methods import parse_methods
 from experiments.quality_policy import loaded
 from routing.errors import InputError
-from routing.formats import load_topology
+from routing.formats import load_topology, without_notices
 from routing.generate import graded
 from routing.state import inverse_capacity
 from routing.topology import Topology
@@ -173,10 +172,10 @@ def _checked(options: argparse.Namespace) -> list[str]:
     return names
 
 
+@without_notices()  # that capacities are missing: they are generated here
 def _run(argv: Sequence[str] | None) -> int:
     options = parser().parse_args(argv)
     names = _checked(options)
-    logging.getLogger("routing.formats").setLevel(logging.ERROR)  # that capacities are missing: they are generated here
     hashes = {name: loaded(name).hash for name in names}
     source = Unseen(NETWORKS[: options.networks], options.matrices, tuple(options.traffic.split(",")))
     chains = parse_methods(",".join([*methods_of(names, options.episodes), "optimum"]), 1.0)

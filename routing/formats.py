@@ -22,6 +22,8 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,18 @@ from routing.topology import Topology
 from routing.traffic import TrafficMatrix, load_traffic, save_traffic
 
 logger = logging.getLogger("routing.formats")
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Warn of nothing that files lack while this lasts: for who reads many and fills it in anyway."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
 
 _TOPOLOGIES = Path(__file__).resolve().parent.parent / "topologies"
 _SUFFIXES = (".graphml", ".gml", ".graph")

@@ -1,8 +1,6 @@
 """What all tests share: tests that need root are left out, and named, for an ordinary user."""
 
-import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,15 +12,6 @@ hypothesis.settings.load_profile("lockstep")
 
 EMULATION = Path(__file__).parent / "emulation"
 LEFT_OUT = pytest.StashKey[list[str]]()
-
-
-@pytest.fixture(autouse=True)
-def notices() -> Iterator[None]:
-    """Let no command that a test runs in this process silence the readers' notices for the tests after it."""
-    # Not the level of before: a fixture of a whole module may have set it already.
-    logging.getLogger("routing.formats").setLevel(logging.NOTSET)
-    yield
-    logging.getLogger("routing.formats").setLevel(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
