@@ -35,20 +35,18 @@ from policy.layers import (
     RECORDS,
     RESIDUAL,
     SKIP,
-    TANH,
     UPDATE,
     WEIGHT,
     WIDEST,
     Float32,
     Int64,
+    activate,
 )
-from policy.portable import half, tanh
-from policy.preset import LEAKY_SLOPE
+from policy.portable import half
 from routing.jit import njit
 
 UInt16 = NDArray[np.uint16]
 
-_SLOPE = np.float32(LEAKY_SLOPE)
 _ZERO = np.float32(0.0)
 _MAGNITUDE = np.uint32(0x7FFF)
 _INFINITY = np.uint32(0x7C00)
@@ -125,19 +123,6 @@ def _dense(
             i += 1
 
 
-@njit("void(i8, f4[:, ::1], i8, i8)", inline=True)
-def _activate(kind: int, values: Float32, rows: int, width: int) -> None:
-    """Apply the activation to values[:rows, :width]."""
-    for r in range(rows):
-        if kind == TANH:
-            for o in range(width):
-                values[r, o] = tanh(values[r, o])
-        else:
-            for o in range(width):
-                value = values[r, o]
-                values[r, o] = value if value > _ZERO else _SLOPE * value
-
-
 @njit("f4[:, ::1](f4[::1], i8[::1], i8, i8, b1, f4[:, ::1], f4[:, ::1], f4[:, ::1], i8)")
 def _layers(
     turned: Float32,
@@ -156,7 +141,7 @@ def _layers(
         fan_in, fan_out = plan[at + IN], plan[at + OUT]
         _dense(turned, plan[at + WEIGHT], plan[at + BIAS], fan_in, fan_out, x, one, rows)
         if activate_last or layer < end - 1:
-            _activate(plan[ACTIVATION], one, rows, fan_out)
+            activate(plan[ACTIVATION], one, rows, fan_out)
         x = one
         one, two = two, one
     return x
@@ -226,7 +211,7 @@ def exchange(turned: Float32, plan: Int64, own: Float32, heard: UInt16, out: Flo
         for s in range(sources):
             for o in range(size):
                 two[r * sources + s, o] = spoken[s, o] + listening[r, o]
-    _activate(plan[ACTIVATION], two, pairs, size)
+    activate(plan[ACTIVATION], two, pairs, size)
     messages = _layers(turned, plan, message + 1, update, True, two, one, two, pairs)
 
     at = RECORDS + RECORD * update
@@ -238,7 +223,7 @@ def exchange(turned: Float32, plan: Int64, own: Float32, heard: UInt16, out: Flo
             known[r, o] = own[r, o]
         _aggregate(plan[AGGREGATION], messages, r * sources, sources, message_size, known, r, hidden)
     _dense(turned, plan[at + WEIGHT], plan[at + BIAS], fan_in, size, known, two, rows)
-    _activate(plan[ACTIVATION], two, rows, size)
+    activate(plan[ACTIVATION], two, rows, size)
     updated = _layers(turned, plan, update + 1, plan[READOUT], True, two, one, two, rows)
     for r in range(rows):
         for o in range(hidden):

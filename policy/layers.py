@@ -75,7 +75,7 @@ def _dense(
 
 
 @njit("void(i8, f4[:, ::1], i8, i8)", inline=True)
-def _activate(kind: int, values: Float32, rows: int, lanes: int) -> None:
+def activate(kind: int, values: Float32, rows: int, lanes: int) -> None:
     """Apply the activation to values[:rows, :lanes]."""
     for o in range(rows):
         if kind == TANH:
@@ -105,7 +105,7 @@ def _layers(
         fan_in, fan_out = plan[at + IN], plan[at + OUT]
         _dense(flat, plan[at + WEIGHT], fan_in, plan[at + BIAS], _FROM_BIAS, fan_in, fan_out, x, one, lanes)
         if activate_last or layer < end - 1:
-            _activate(plan[ACTIVATION], one, fan_out, lanes)
+            activate(plan[ACTIVATION], one, fan_out, lanes)
         x = one
         one, two = two, one
     return x
@@ -213,7 +213,7 @@ def exchange(
         for o in range(size):
             for a in range(count):
                 two[o, a] = sent[o, senders[base + a]] + heard[o, receivers[base + a]]
-        _activate(plan[ACTIVATION], two, size, count)
+        activate(plan[ACTIVATION], two, size, count)
         messages = _layers(flat, plan, message + 1, update, True, two, one, two, count)
         _aggregate(plan[AGGREGATION], messages, first, begin, end, message_size, aggregated)
         begin = end
@@ -223,7 +223,7 @@ def exchange(
     weight = plan[at + WEIGHT]
     _dense(flat, weight, fan_in, plan[at + BIAS], _FROM_BIAS, hidden, size, own, two, lanes)
     _dense(flat, weight + hidden, fan_in, 0, _ADD, fan_in - hidden, size, aggregated, two, lanes)
-    _activate(plan[ACTIVATION], two, size, lanes)
+    activate(plan[ACTIVATION], two, size, lanes)
     updated = _layers(flat, plan, update + 1, plan[READOUT], True, two, one, two, lanes)
     for o in range(hidden):
         for r in range(lanes):
