@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.control import Start
+from agent.epoch import Epoch
 from agent.events import EpisodeEnded, Event, NeighborSilent, SetCosts, StepDone
 from coordinator.outcome import Outcome
 from experiments.virtual_ospf import Area
@@ -232,8 +233,8 @@ class Truth:
             commit.ordered.setdefault(link, set()).add(cost)
 
     def _members(self, start: Start) -> list[int]:
-        """Return the routers whose agents take part."""
-        return [router for router in range(self._area.topology.num_nodes) if router not in start.absent]
+        """Return the routers whose agents take part: none that lost links cut off."""
+        return list(Epoch.of(self._area.topology, start.down, start.absent).members)
 
     def _commit(self, event: SetCosts) -> Commit:
         if not self.commits or self.commits[-1].episode != event.episode:
