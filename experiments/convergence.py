@@ -67,7 +67,7 @@ def curves_of(topology: str, traffic: str, runs: int, checkpoints: Sequence[str]
         walks = {GREEDY: greedy_walk(instance, steps)}
         for name in checkpoints:
             episode = run_episode(
-                instance.topology, instance.traffic, instance.weights, loaded(name), steps=steps, seed=run
+                instance.topology, instance.traffic, instance.weights, loaded(name), steps=steps, seed=run, patience=0
             )
             walks[f"policy@{name}"] = episode.mlu
         for method, mlu in walks.items():

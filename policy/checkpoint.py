@@ -6,6 +6,7 @@
 | preset | `Preset.to_json` |
 | temperature | by which logits are divided before sampling, a multiple of 0.001 (default 1) |
 | opening | links whose weight grows in the first step, see `policy.schedule` (default 1) |
+| patience | an episode ends when T over this many steps brought nothing better (default 0: it has all T) |
 | command, seed, data, start | how it was trained, on what, from which start weights; free text |
 
 Whatever else the trainer notes stays in it. The hash covers what decides, preset and parameters, not the notes.
@@ -29,7 +30,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from policy.preset import Preset
-from policy.schedule import MAX_INCREMENTS
+from policy.schedule import MAX_INCREMENTS, patience_of
 from routing.errors import InputError
 
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -63,6 +64,10 @@ class Checkpoint:
     def opening(self) -> int:
         """Recommended number of links in the first step (`policy.schedule`)."""
         return int(self.metadata.get("opening", "1"))
+
+    def patience(self, steps: int) -> int:
+        """Return how many of T steps in a row may bring nothing better, as is recommended; 0: any number."""
+        return patience_of(steps, int(self.metadata.get("patience", "0")))
 
 
 def pretrained_names() -> list[str]:
@@ -105,6 +110,9 @@ def make_checkpoint(
     opening = notes.get("opening", "1")
     if not (opening.isascii() and opening.isdigit() and 1 <= int(opening[:4]) <= MAX_INCREMENTS):
         raise InputError(f"opening is {opening!r}, expected a whole number from 1 to {MAX_INCREMENTS}")
+    patience = notes.get("patience", "0")
+    if not (patience.isascii() and patience.isdigit() and len(patience) <= 3):
+        raise InputError(f"patience is {patience!r}, expected a whole number from 0 to 999")
     arrays = {name: np.array(parameters[name], order="C") for name in shapes}
     return Checkpoint(preset, arrays, notes, checkpoint_hash(preset, arrays))
 

@@ -56,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
         "--opening", type=_natural, metavar="N", help="links in the first step, then fewer [the checkpoint's]"
     )
     arguments.add_argument(
+        "--patience",
+        type=_natural,
+        metavar="P",
+        help="end after P steps that brought nothing better; 0: never [the checkpoint's]",
+    )
+    arguments.add_argument(
         "--episode", type=_natural, default=0, metavar="NUMBER", help="number of the first episode [0]"
     )
     arguments.add_argument(
@@ -118,6 +124,7 @@ def _run(argv: Sequence[str] | None) -> None:
             temperature=temperature,
             increments=options.increments,
             opening=options.opening,
+            patience=options.patience,
             ecmp=not options.no_ecmp,
             threads=options.threads or default_threads(topology),
         )
@@ -134,13 +141,13 @@ def _run(argv: Sequence[str] | None) -> None:
             "seed": options.seed,
             "episode": options.episode + best,
             "temperature": temperature,
-            "steps": steps,
+            "steps": len(trace.actions),
             "seconds": seconds,
             "mlu_inverse_capacity": ospf,
             "best_step": trace.best_step,
             "best_mlu": trace.best_mlu,
             "mlu": trace.mlu.tolist(),
-            "actions": [trace.chosen(step) for step in range(steps)],
+            "actions": [trace.chosen(step) for step in range(len(trace.actions))],
             "start_weights": start.tolist(),
             "best_weights": trace.best_weights.tolist(),
         }
@@ -149,7 +156,9 @@ def _run(argv: Sequence[str] | None) -> None:
     changed = int((trace.best_weights != start).sum())
     policy = f"policy {checkpoint.preset.name} ({checkpoint.hash[:8]})"
     print(f"{topology.name}: {topology.num_nodes} nodes, {topology.num_links} links, traffic {traffic.name}")
-    print(f"{policy}: {len(traces)} x {steps} steps in {1e3 * seconds:.1f} ms")
+    taken = sum(len(one.actions) for one in traces)
+    early = f" ({taken} taken: nothing better came)" if taken < steps * len(traces) else ""
+    print(f"{policy}: {len(traces)} x {steps} steps{early} in {1e3 * seconds:.1f} ms")
     print(f"MLU with inverse-capacity weights  {ospf:.4f}")
     print(f"MLU at the start                   {trace.mlu[0]:.4f}")
     print(f"MLU, best (step {trace.best_step})".ljust(35) + f"{trace.best_mlu:.4f}")

@@ -22,7 +22,7 @@ from policy.checkpoint import Checkpoint
 from policy.features import FEATURE_SETS, HOT, NEVER, NUMBERS, RECENCY
 from policy.mpnn import Network, adjacency_without
 from policy.sampling import choose, quantise, scores
-from policy.schedule import increments_at
+from policy.schedule import increments_at, is_over
 from routing.parallel import ParallelRouting
 from routing.state import RoutingState
 from routing.topology import Topology
@@ -62,6 +62,8 @@ class Episode:
         As in `RoutingState`.
     threads
         That route; for the central engine on large networks. `lookahead` always takes one.
+    patience
+        Steps without a better state after which the episode is over; 0: it has all T.
 
     Attributes
     ----------
@@ -85,9 +87,11 @@ class Episode:
         *,
         ecmp: bool = True,
         threads: int = 1,
+        patience: int = 0,
     ) -> None:
         self.topology = topology
         self.steps = steps
+        self.patience = patience
         self.routing: RoutingState | ParallelRouting
         if threads > 1 and features != "lookahead":
             self.routing = ParallelRouting(topology, traffic, start_weights, ecmp=ecmp, threads=threads)
@@ -139,6 +143,11 @@ class Episode:
                 kernels.lookahead_features(effects, out)
         return out
 
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to decide."""
+        return is_over(self.step, self.steps, self.best_step, self.patience)
+
     def close(self) -> None:
         """End the threads, if there are any."""
         if isinstance(self.routing, ParallelRouting):
@@ -168,10 +177,11 @@ class Episode:
 class EpisodeTrace:
     """What an episode did.
 
-    actions : (T, n) int32, the links chosen in each step, best score first, then -1 where fewer than n were chosen
-    scores : (T, n) int64, their scores
-    mlu : (T+1,) float64, before the first step and after each
-    best_step : 0..T, of the lowest MLU (the first of equals)
+    actions : (S, n) int32, the links chosen in each step, best score first, then -1 where fewer than n were chosen;
+        S = T unless patience ended it
+    scores : (S, n) int64, their scores
+    mlu : (S+1,) float64, before the first step and after each
+    best_step : 0..S, of the lowest MLU (the first of equals)
     best_weights, weights : (L,) int64, of the best step and of the last
     """
 
@@ -188,7 +198,7 @@ class EpisodeTrace:
         return float(self.mlu[self.best_step])
 
     def chosen(self, step: int) -> list[int]:
-        """Return the links that step 0..T-1 chose, best score first."""
+        """Return the links that step 0..S-1 chose, best score first."""
         links: list[int] = self.actions[step].tolist()
         return [link for link in links if link >= 0]
 
@@ -205,6 +215,7 @@ def run_episode(
     temperature: float | None = None,
     increments: int = 1,
     opening: int | None = None,
+    patience: int | None = None,
     ecmp: bool = True,
     threads: int = 1,
     absent: Set[int] = frozenset(),
@@ -221,6 +232,7 @@ def run_episode(
     temperature : divides the logits; default: the checkpoint's
     increments : links per step, sampled without replacement
     opening : links in the first step, fewer in the next ones (`policy.schedule`); default: the checkpoint's
+    patience : steps without a better state after which it ends (`policy.schedule`); 0: never; default: the checkpoint's
     threads : for networks of hundreds of nodes; the decisions are the same
     absent : nodes without an agent: their links keep their weights and send no hidden states
 
@@ -233,8 +245,9 @@ def run_episode(
     network = Network(checkpoint.preset, checkpoint.parameters)
     temperature = checkpoint.temperature if temperature is None else temperature
     opening = checkpoint.opening if opening is None else opening
+    patience = checkpoint.patience(steps) if patience is None else patience
     features = checkpoint.preset.features
-    state = Episode(topology, traffic, start_weights, steps, features, ecmp=ecmp, threads=threads)
+    state = Episode(topology, traffic, start_weights, steps, features, ecmp=ecmp, threads=threads, patience=patience)
     links = np.arange(topology.num_links, dtype=np.int32)
     own = links[~np.isin(topology.src, list(absent))]
     if not len(own):
@@ -245,13 +258,17 @@ def run_episode(
     mlu = np.zeros(steps + 1)
     mlu[0] = state.mlu
     with closing(state):
-        for step in range(steps):
+        while not state.over:
+            step = state.step
             logits = quantise(network.logits(topology, state.features(links), pairs)[own], temperature)
             top = increments_at(step, steps, opening, increments)
             chosen = choose(scores(logits, own, seed, episode, step), own, top)
             scored[step, : len(chosen)], actions[step, : len(chosen)] = zip(*chosen, strict=True)
             mlu[step + 1] = state.apply([link for _, link in chosen])
-    return EpisodeTrace(actions, scored, mlu, state.best_step, state.best_weights, state.routing.weights)
+    done = state.step
+    return EpisodeTrace(
+        actions[:done], scored[:done], mlu[: done + 1], state.best_step, state.best_weights, state.routing.weights
+    )
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def without(name: str) -> dict[str, NDArray[np.generic]]:
         (rewritten(metadata={"preset": "{}"}), "preset cannot be used: expected the fields name"),
         (rewritten(metadata={"preset": "nonsense"}), "preset cannot be used"),
         (rewritten(metadata={"temperature": "warm"}), "temperature is 'warm', expected a number"),
+        (rewritten(metadata={"patience": "1/4"}), "patience is '1/4', expected a whole number from 0 to 999"),
         (rewritten(without("update.0.bias")), "no parameter 'update.0.bias'"),
         (rewritten({**random_arrays(DEFAULT, 0), "extra": np.zeros(1, np.float32)}), "an unknown parameter 'extra'"),
         (

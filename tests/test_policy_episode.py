@@ -125,6 +125,28 @@ def test_a_trace_describes_the_episode() -> None:
     assert again.mlu == trace.mlu[-1]
 
 
+@pytest.mark.parametrize("patience", [1, 3, 8])
+def test_an_episode_without_anything_better_ends_early(patience: int) -> None:
+    topology = random_topology(7, 5, 2)
+    start = inverse_capacity(topology)
+    whole = run_episode(topology, uniform(topology, 1), start, CHECKPOINT, steps=40, seed=9)
+    trace = run_episode(topology, uniform(topology, 1), start, CHECKPOINT, steps=40, seed=9, patience=patience)
+    steps = len(trace.actions)
+    assert steps == trace.best_step + patience < 40
+    assert trace.scores.shape == (steps, 1)
+    np.testing.assert_array_equal(trace.actions, whole.actions[:steps])
+    np.testing.assert_array_equal(trace.mlu, whole.mlu[: steps + 1])
+
+
+def test_patience_is_the_checkpoints_unless_it_is_given() -> None:
+    topology = random_topology(7, 5, 2)
+    start = inverse_capacity(topology)
+    patient = make_checkpoint(KIND, CHECKPOINT.parameters, {"patience": "10"})
+    trace = run_episode(topology, uniform(topology, 1), start, patient, steps=40, seed=9)
+    assert len(trace.actions) == trace.best_step + 4 < 40
+    assert len(run_episode(topology, uniform(topology, 1), start, patient, steps=40, seed=9, patience=0).actions) == 40
+
+
 def test_no_steps_keep_the_start() -> None:
     topology = random_topology(5, 2, 1)
     trace = run_episode(topology, uniform(topology, 1), inverse_capacity(topology), CHECKPOINT, steps=0, seed=1)
@@ -178,6 +200,15 @@ def test_the_command_prints_json(checkpoint_file: str, capsys: pytest.CaptureFix
     assert result | {"seconds": 0} == again | {"seconds": 0}
 
 
+def test_the_command_ends_early(checkpoint_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["gbn", "--checkpoint", checkpoint_file, "--seed", "3", "--patience", "5"]
+    assert main([*arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["steps"] == len(result["actions"]) == result["best_step"] + 5 < 150
+    assert main(arguments) == 0
+    assert f"1 x 150 steps ({result['steps']} taken: nothing better came)" in capsys.readouterr().out
+
+
 def test_the_command_prints_a_summary(checkpoint_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["nsfnet", "--traffic", "gravity", "--checkpoint", checkpoint_file]) == 0
     out = capsys.readouterr().out
@@ -197,6 +228,7 @@ def test_the_command_prints_a_summary(checkpoint_file: str, capsys: pytest.Captu
         (["gbn", "--steps", "-3"], "--steps"),
         (["gbn", "--seed", str(1 << 64)], "--seed"),
         (["gbn", "--increments", "0"], "expected at least 1"),
+        (["gbn", "--patience", "-1"], "--patience"),
         (["gbn", "--temperature", "0"], "--temperature 0.0, expected"),
         (["gbn", "--unknown"], "--unknown"),
         ([], "TOPOLOGY"),
