@@ -58,6 +58,7 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     steps : T, decisions to take
     increments : links whose weight grows in one step
     opening : that number in the first step, then fewer (`policy.schedule`)
+    patience : the episode ends when so many steps in a row brought nothing better; 0: it has all T
     temperature_milli : temperature of the softmax in thousandths, an integer so that all round it alike
     share : `candidate` (the best links travel over the tree) or `logits` (all of them do, as in the paper)
     ecmp : split equally over all next hops, or use the first only
@@ -78,6 +79,7 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     steps: Annotated[int, Meta(ge=0, le=MAX_STEPS)]
     increments: Annotated[int, Meta(ge=1, le=MAX_INCREMENTS)] = 1
     opening: Annotated[int, Meta(ge=1, le=MAX_INCREMENTS)] = 1
+    patience: Annotated[int, Meta(ge=0, le=MAX_STEPS)] = 0
     temperature_milli: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     share: Literal["candidate", "logits"] = "candidate"
     ecmp: bool = True

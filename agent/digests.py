@@ -19,12 +19,17 @@ class StepDigests:
         self._own: dict[int, bytes] = {}
         self._early: dict[int, tuple[int, bytes]] = {}  # neighbour -> (step, digest)
 
-    def begin(self, step: int, digest: bytes) -> list[int]:
-        """Note the digest with which a step begins (step T: all are done); return the neighbours that had another."""
+    def begin(self, step: int, digest: bytes, *, last: bool = False) -> list[int]:
+        """Note the digest with which a step begins; return the neighbours that had another.
+
+        last : nothing is decided in this step any more, whether it is step T or comes before it
+        """
         self._step = step
+        if last:
+            self._steps = step
         self._own[step] = digest[:DIGEST_BYTES]
         self._own.pop(step - 2, None)
-        here = {neighbour: theirs for neighbour, (number, theirs) in self._early.items() if number == step}
+        here = {n: theirs for n, (number, theirs) in self._early.items() if number == step or (last and number > step)}
         for neighbour in here:
             del self._early[neighbour]
         return [neighbour for neighbour, theirs in here.items() if theirs != self._own[step]]
@@ -35,7 +40,7 @@ class StepDigests:
 
     def agrees(self, neighbour: int, number: int, digest: bytes) -> bool:
         """Whether a neighbour's digest is this router's; those that cannot be compared (yet) count as equal."""
-        step = min(number, self._steps)  # after T steps it changes no more
+        step = min(number, self._steps)  # after the last one it changes no more
         if step > self._step:
             self._early[neighbour] = (step, digest)
             return True

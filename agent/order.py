@@ -49,6 +49,7 @@ class Order:
     ordered: bool = True
     watch_s: float = 0.0
     opening: int = 1
+    patience: int = 0
 
     @classmethod
     def from_message(cls, start: Start, topology: Topology, checkpoint: str) -> Order:
@@ -78,6 +79,7 @@ class Order:
             steps=start.steps,
             increments=start.increments,
             opening=start.opening,
+            patience=start.patience,
             temperature_milli=start.temperature_milli,
             share=start.share,
             ecmp=start.ecmp,
@@ -117,8 +119,8 @@ class Order:
         return DecisionDigest(
             [epoch.id, bytes.fromhex(self.checkpoint)],
             [
-                self.seed, self.steps, self.increments, self.opening, self.temperature_milli, int(self.ecmp),
-                self.margin_milli, int(self.restore),
+                self.seed, self.steps, self.increments, self.opening, self.patience, self.temperature_milli,
+                int(self.ecmp), self.margin_milli, int(self.restore),
             ],
             quantise(traffic, quantum_of(traffic)),
             self.first_weights(epoch, live[part.links]),

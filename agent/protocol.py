@@ -289,7 +289,7 @@ class AgentProtocol:
         for router, frame, again in outbox:
             if isinstance(frame, Abort) and not again:
                 self._aborts.told(frame, set(run.neighbours) & set(self._sessions()), now)
-            self._neighbours[router].send(frame, purpose_of(frame, run.order.steps), again=again, now=now)
+            self._neighbours[router].send(frame, purpose_of(frame, run.sharing_passes), again=again, now=now)
         steps = [event for event in run.events if isinstance(event, StepDone)] if run.events else []
         self._trace += steps
         self._events.extend(run.events)

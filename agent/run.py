@@ -1,8 +1,9 @@
 """One episode on one router: Algorithm 1 of paper 003, driven by its neighbours' frames.
 
-For its states see `agent.phase`. Tree pass number t belongs to step t, pass T is PREPARE, those after it are the
-commit's (`agent.conclusion`). All frames of step t carry the digest as it was when the step began; a neighbour with
-another one has decided differently, and the episode is aborted.
+For its states see `agent.phase`. Tree pass number t belongs to step t. The pass after the last step (pass T, unless
+the episode's patience ends it before) is PREPARE, those after it are the commit's (`agent.conclusion`). All frames of
+step t carry the digest as it was when the step began; a neighbour with another one has decided differently, and the
+episode is aborted.
 
 No clock and no socket here: the caller feeds frames and flushes `outbox` and `events`. `moves` counts what has been
 completed, so the caller can tell waiting from progress.
@@ -70,7 +71,9 @@ class EpisodeRun:
         self._pass = TreePass(epoch.tree, self.router)
         traffic, features = part.traffic(order.traffic), network.preset.features
         start = order.first_weights(epoch, live[part.links])
-        self.state = Episode(self.topology, traffic, start, order.steps, features, ecmp=order.ecmp)
+        self.state = Episode(
+            self.topology, traffic, start, order.steps, features, ecmp=order.ecmp, patience=order.patience
+        )
         self.mlu_live = RoutingState(self.topology, traffic, live[part.links], ecmp=order.ecmp).mlu
         self.mlu_start = self.state.mlu
         self.digest = order.digest(part.whole, live, epoch)
@@ -85,6 +88,11 @@ class EpisodeRun:
         return self._exchange.lossy
 
     @property
+    def sharing_passes(self) -> int:
+        """How many tree passes share candidates, as far as is known: that many steps has the episode."""
+        return self.state.step if self.state.over else self.order.steps
+
+    @property
     def phase(self) -> Phase:
         """Where the episode stands."""
         return self.conclusion.phase
@@ -92,7 +100,7 @@ class EpisodeRun:
     def begin(self) -> None:
         """Take the first step."""
         self.events.append(StepDone(self.order.episode, 0, (), self.state.mlu))
-        self._guarded(self._begin_step if self.order.steps else self._prepare)
+        self._guarded(self._prepare if self.state.over else self._begin_step)
         self._guarded(self._advance)
 
     def receive(self, neighbour: int, frame: Frame) -> None:
@@ -226,10 +234,10 @@ class EpisodeRun:
         mlu = self.state.apply(links)
         told = tuple(int(self.epoch.part.links[link]) for link in links)
         self.events.append(StepDone(self.order.episode, self.state.step, told, mlu))
-        if self.state.step < self.order.steps:
-            self._begin_step()
-        else:
+        if self.state.over:
             self._prepare()
+        else:
+            self._begin_step()
 
     def _prepare(self) -> None:
         """All steps are done: agree on the result."""
@@ -259,7 +267,7 @@ class EpisodeRun:
 
     def _begin_digest(self) -> bool:
         """Compare with the neighbours that are in this step already; return whether the episode goes on."""
-        for neighbour in self._digests.begin(self.state.step, self.digest.value):
+        for neighbour in self._digests.begin(self.state.step, self.digest.value, last=self.state.over):
             self._abort_disagreement(neighbour, self.state.step)
         return not self.conclusion.over
 

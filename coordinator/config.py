@@ -51,6 +51,7 @@ class Config:
     seed : of the sampling and of random matrices
     increments : links per step
     opening : links in the first step; None: the checkpoint's
+    patience : steps without anything better after which an episode ends, 0: never; None: the checkpoint's
     temperature_milli : in thousandths; None: the checkpoint's
     margin_milli : in thousandths of the live MLU
     ordered : commit in waves during which no packet loops
@@ -74,6 +75,7 @@ class Config:
     seed: int
     increments: int
     opening: int | None
+    patience: int | None
     temperature_milli: int | None
     margin_milli: int
     share: Literal["candidate", "logits"]
@@ -156,6 +158,12 @@ def make_parser() -> argparse.ArgumentParser:
         help="costs change only if the MLU falls by this much [1]",
     )
     add("--opening", type=_positive, metavar="N", help="links in the first step, then fewer [the checkpoint's]")
+    add(
+        "--patience",
+        type=_natural,
+        metavar="P",
+        help="end an episode after P steps that brought nothing better; 0: never [the checkpoint's]",
+    )
     add("--temperature", type=float, metavar="X", help="of the sampling [the checkpoint's]")
     add("--no-ecmp", action="store_true", help="one next hop instead of equal shares")
     add(
@@ -204,6 +212,8 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         raise InputError(f"temperature {args.temperature}, expected 0.001..1000")
     if args.seed >= 2**63 or max(args.increments, args.opening or 1) > 64 or (args.steps or 1) > 1_000_000:
         raise InputError("expected --seed below 2**63, --increments and --opening up to 64, --steps up to 1000000")
+    if (args.patience or 0) > 1_000_000:
+        raise InputError(f"--patience {args.patience}, expected at most 1000000")
     stays = args.watch is not None or args.every is not None
     model = args.traffic[0].partition(":")[0] if args.traffic else ""
     return Config(
@@ -220,6 +230,7 @@ def parse_config(argv: Sequence[str] | None) -> Config:
         seed=args.seed,
         increments=args.increments,
         opening=args.opening,
+        patience=args.patience,
         temperature_milli=None if args.temperature is None else round(1000 * args.temperature),
         margin_milli=round(10 * args.margin),
         share=args.share,

@@ -33,6 +33,7 @@ class Inputs:
     checkpoint: str
     temperature_milli: int
     opening: int
+    patience: int
     steps: int
     start_weights: NDArray[np.int64]
 
@@ -48,6 +49,7 @@ class Inputs:
             seed=config.seed,
             increments=config.increments,
             opening=self.opening,
+            patience=self.patience,
             temperature_milli=self.temperature_milli,
             share=config.share,
             ecmp=config.ecmp,
@@ -68,7 +70,8 @@ def load_inputs(config: Config) -> Inputs:
     weights = initial_weights(config.initial, topology)
     opening = config.opening or checkpoint.opening
     steps = config.steps or default_steps(topology)
-    return Inputs(config, topology, checkpoint.hash, temperature, opening, steps, weights)
+    patience = checkpoint.patience(steps) if config.patience is None else config.patience
+    return Inputs(config, topology, checkpoint.hash, temperature, opening, patience, steps, weights)
 
 
 def traffic_matrix(spec: str, topology: Topology, seed: int) -> TrafficMatrix:

@@ -41,6 +41,7 @@ def make_request(
     seed: int,
     increments: int = 1,
     opening: int = 1,
+    patience: int = 0,
     temperature_milli: int = 1000,
     share: Literal["candidate", "logits"] = "candidate",
     ecmp: bool = True,
@@ -55,7 +56,8 @@ def make_request(
     topology, traffic : the network (N nodes, L links) and its (N, N) demands
     start_weights : (L,) int64, 1..65535, where the episode starts
     checkpoint : hash of the policy that the agents run, hex
-    steps, seed, increments, opening, temperature_milli, share, ecmp, margin_milli : as in `agent.control.Start`
+    steps, seed, increments, opening, patience, temperature_milli, share, ecmp, margin_milli : as in
+        `agent.control.Start`
 
     Raises
     ------
@@ -67,6 +69,7 @@ def make_request(
         steps=steps,
         increments=increments,
         opening=opening,
+        patience=patience,
         temperature_milli=temperature_milli,
         share=share,
         ecmp=ecmp,

@@ -132,6 +132,8 @@ def summary(plan: Plan, seen: Seen) -> Summary:
         status=status_of(outcome),
         reason=outcome.reason,
         steps=root.steps if root else 0,
+        planned=plan.steps,
+        patience=plan.patience,
         best_step=root.best_step if root else 0,
         mlu=Mlu(
             before=Level(predicted=plan.live.mlu, measured=_highest(seen.before)),
@@ -274,6 +276,7 @@ def manifest(plan: Plan, outcome: Outcome, command: Sequence[str], started: str)
         episode=outcome.episode,
         steps=plan.steps,
         opening=plan.checkpoint.opening,
+        patience=plan.patience,
         temperature=plan.checkpoint.temperature,
         margin=MARGIN_MILLI / 1000,
         ecmp=options.ecmp,

@@ -59,7 +59,7 @@ def coordinator_command(plan: Plan, fabric: Fabric, entry: Entry) -> str:
     arguments = [
         "--topology", str(folder / TOPOLOGY_FILE), "--broker", entry.broker, "--traffic", str(folder / _TRAFFIC_FILE),
         "--steps", str(plan.steps), "--seed", str(options.seed), "--initial", _absolute(options.initial),
-        "--checkpoint", _absolute(options.checkpoint), "--share", options.share,
+        "--checkpoint", _absolute(options.checkpoint), "--share", options.share, "--patience", str(plan.patience),
     ]  # fmt: skip
     return _python("coordinator", *arguments, *([] if options.ecmp else ["--no-ecmp"]))
 

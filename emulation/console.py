@@ -215,7 +215,9 @@ class EpisodeProgress:
         """Leave one line: the time, the best MLU and where it was found. `status` says why an episode ended early."""
         console = self._console
         seconds = f"{console.now - self._began:6.2f} s"
-        words = f"  MLU {self._live_mlu:.3f} live, {self._best:.3f} best (step {self._best_step} of {self._steps})"
+        taken = len(self._mlu) - 1
+        steps = f"{self._steps}" if status or taken >= self._steps else f"{taken}; {self._steps} at most"
+        words = f"  MLU {self._live_mlu:.3f} live, {self._best:.3f} best (step {self._best_step} of {steps})"
         line = Text.assemble(console.mark(not status), f" {'episode':<{_NAME}}", (seconds, "cyan"), (words, "dim"))
         if status:
             line.append(f"  {status}", "red")

@@ -36,6 +36,7 @@ def request(plan: Plan) -> Request:
         steps=plan.steps,
         seed=plan.options.seed,
         opening=plan.checkpoint.opening,
+        patience=plan.patience,
         temperature_milli=round(1000 * plan.checkpoint.temperature),
         share=plan.options.share,
         ecmp=plan.options.ecmp,

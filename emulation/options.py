@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, cast
 
+from agent.control import MAX_STEPS
 from routing.errors import InputError
 
 _EPILOG = """\
@@ -28,6 +29,7 @@ class Options:
     initial : where the episode starts: ``inverse-capacity``, ``random:SEED`` or a file
     seed : of traffic, sampling and the routers' hashes
     steps : T; None: the topology's default
+    patience : steps without anything better after which the episode ends, 0: never; None: the checkpoint's
     checkpoint : name or file
     share : what agents send of their choice
     commit : costs change in waves in which no packet can loop, or at once
@@ -54,6 +56,7 @@ class Options:
     initial: str
     seed: int
     steps: int | None
+    patience: int | None
     checkpoint: str
     share: Literal["candidate", "logits"]
     commit: Literal["ordered", "at-once"]
@@ -107,6 +110,9 @@ def parse(arguments: Sequence[str]) -> Options:
     add = decision.add_argument
     add("--checkpoint", default="default", metavar="NAME|FILE", help="the policy (default: default)")
     add("--steps", type=_whole, metavar="T", help="length of the episode (100, 150, 200; else 2.75 per link)")
+    add(
+        "--patience", type=_count, metavar="P", help="end after P steps without a better state; 0: never (checkpoint's)"
+    )
     add("--seed", type=_seed, default=0, metavar="S", help="of traffic, decisions and hashes (0)")
     add("--commit", choices=("ordered", "at-once"), default="ordered", help="set costs in loop-free waves, or at once")
     add("--share", choices=("candidate", "logits"), default="candidate", help="what agents tell of their choice")
@@ -153,6 +159,13 @@ def _whole(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number from 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= MAX_STEPS:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number 0..{MAX_STEPS}")
     return value
 
 

@@ -38,6 +38,7 @@ class Plan:
     live : routing and loads under the live weights; what "before" is predicted to be
     checkpoint : the policy
     steps : T
+    patience : steps without anything better after which the episode ends; 0: never
     failure : what is to fail meanwhile
     """
 
@@ -49,6 +50,7 @@ class Plan:
     live: RoutingState
     checkpoint: Checkpoint
     steps: int
+    patience: int = 0
     failure: Failure | None = None
 
 
@@ -69,6 +71,7 @@ def prepare(options: Options) -> Plan:
         traffic = traffic.scaled(options.load / live.mlu)
         live = RoutingState(topology, traffic, live_weights, ecmp=options.ecmp)
     steps = options.steps or default_steps(topology)
+    checkpoint = load_checkpoint(options.checkpoint)
     return Plan(
         options=options,
         topology=topology,
@@ -76,8 +79,9 @@ def prepare(options: Options) -> Plan:
         live_weights=live_weights,
         start_weights=initial_weights(options.initial, topology),
         live=live,
-        checkpoint=load_checkpoint(options.checkpoint),
+        checkpoint=checkpoint,
         steps=steps,
+        patience=checkpoint.patience(steps) if options.patience is None else options.patience,
         failure=parse_failure(topology, options.fail, options.fail_router, steps),
     )
 

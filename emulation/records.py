@@ -125,7 +125,10 @@ class Times(Struct, frozen=True, kw_only=True):
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """``summary.json``: one run's outcome. Unknown keys are ignored, so that old readers read newer runs."""
+    """``summary.json``: one run's outcome. Unknown keys are ignored, so that old readers read newer runs.
+
+    The episode had `steps` of the `planned` ones; after `patience` (0: any number) without a better state it was over.
+    """
 
     topology: str
     fabric: str
@@ -147,6 +150,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     failure: Outage | None = None
     computing: Computing | None = None
     counted: Counted | None = None
+    planned: Count | None = None
+    patience: Count = 0
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -175,6 +180,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     checkpoint: str
     checkpoint_hash: str
     down: tuple[Count, ...] = ()
+    patience: Count = 0
 
 
 class StepRow(Struct, frozen=True):

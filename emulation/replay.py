@@ -37,6 +37,7 @@ def replay(folder: Path) -> int:
         temperature=manifest.temperature,
         increments=1,
         opening=manifest.opening,
+        patience=manifest.patience,
         ecmp=manifest.ecmp,
     )
     _compare_steps(folder, run, trace, part.links)
@@ -105,6 +106,7 @@ def _digest(run: Run, topology: Topology, traffic: TrafficMatrix, checkpoint: Ch
         steps=manifest.steps,
         increments=1,
         opening=manifest.opening,
+        patience=manifest.patience,
         temperature_milli=round(1000 * manifest.temperature),
         share=manifest.share,
         ecmp=manifest.ecmp,

@@ -88,7 +88,7 @@ def _header(summary: Summary) -> str:
     facts = {
         "Network": f"{summary.topology}, {summary.routers} routers, {summary.links} links, on {summary.fabric}",
         "Traffic": summary.traffic + ("" if summary.load is None else f", load {summary.load:g}"),
-        "Episode": f"{summary.steps} steps from {summary.initial}, seed {summary.seed}",
+        "Episode": f"{_steps(summary)} from {summary.initial}, seed {summary.seed}",
         "Agreement": f"{summary.agreement.routers} of {summary.routers} routers, digest {_digest(summary)}",
         "OSPF": _ospf(summary),
         "Time": _times(summary),
@@ -131,6 +131,11 @@ def _ospf(summary: Summary) -> str:
     if ospf.routes_verified is not None:
         words.append(f"{ospf.routes_verified[0]} of {ospf.routes_verified[1]} kernel routes as predicted")
     return ", ".join(words)
+
+
+def _steps(summary: Summary) -> str:
+    early = summary.status != "aborted" and summary.planned is not None and summary.steps < summary.planned
+    return f"{summary.steps} of {summary.planned} steps" if early else f"{summary.steps} steps"
 
 
 def _times(summary: Summary) -> str:
@@ -230,7 +235,9 @@ def _manifest_table(run: Run) -> str:
         "topology": f"{made.topology}, digest {made.topology_digest}",
         "checkpoint": f"{made.checkpoint}, {made.checkpoint_hash}",
         "decisions": f"seed {made.seed}, episode {made.episode}, {made.steps} steps, temperature {made.temperature:g}, "
-        f"sharing {made.share}, commit margin {made.margin:.1%}, " + ("ECMP" if made.ecmp else "one next hop"),
+        + (f"patience {made.patience}, " if made.patience else "")
+        + f"sharing {made.share}, commit margin {made.margin:.1%}, "
+        + ("ECMP" if made.ecmp else "one next hop"),
         "agreement": f"{run.summary.agreement.digest or _MISSING}",
     }
     rows = "".join(f'<tr><th scope="row">{key}</th><td>{escape(value)}</td></tr>' for key, value in facts.items())

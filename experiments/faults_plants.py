@@ -80,8 +80,8 @@ class _CommitAtOnce(EpisodeRun):
 class _AnyDigest(agent.digests.StepDigests):
     """Compares nothing."""
 
-    def begin(self, step: int, digest: bytes) -> list[int]:
-        super().begin(step, digest)
+    def begin(self, step: int, digest: bytes, *, last: bool = False) -> list[int]:
+        super().begin(step, digest, last=last)
         return []
 
     def agrees(self, neighbour: int, number: int, digest: bytes) -> bool:

@@ -49,6 +49,16 @@ def test_the_end_is_compared_as_step_t() -> None:
     assert not digests.agrees(5, 1, b"xxxx")
 
 
+def test_an_end_before_step_t_is_compared_as_the_step_that_it_came_after() -> None:
+    digests = StepDigests(9)
+    digests.begin(0, at(0))
+    assert digests.agrees(5, 1, b"xxxx") and digests.agrees(6, 2, b"yyyy") and digests.agrees(7, 2, b"0001")
+    assert digests.begin(1, at(1), last=True) == [5, 6]
+    assert digests.agrees(5, 2, b"0001") and digests.agrees(5, 3, b"0001")
+    assert not digests.agrees(5, 3, b"0003")
+    assert digests.at(3) == b"0001"
+
+
 def test_memory_is_bounded() -> None:
     digests = StepDigests(10**6)
     for step in range(1000):

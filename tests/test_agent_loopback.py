@@ -79,6 +79,17 @@ def test_agents_that_are_started_or_share_otherwise_decide_the_same(
     assert main_job(tmp_path, "--replay", str(out)).returncode == 0
 
 
+def test_an_episode_that_ends_early_replays(forked: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
+    out, summary = run(tmp_path, "--patience", "1")
+    steps = (out / "steps.jsonl").read_text().splitlines()
+    assert 1 <= len(steps) == summary["steps"] < summary["planned"] == STEPS  # type: ignore[operator]
+    assert summary["steps"] == summary["best_step"] + 1  # type: ignore[operator]
+    assert steps == (forked[0] / "steps.jsonl").read_text().splitlines()[: len(steps)]
+    done = main_job(tmp_path, "--replay", str(out))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{len(steps)} decisions recomputed, all equal" in done.stdout
+
+
 def test_replay_recomputes_every_decision(forked: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
     done = main_job(tmp_path, "--replay", str(forked[0]))
     assert (done.returncode, done.stderr) == (0, "")

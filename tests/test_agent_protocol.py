@@ -111,6 +111,7 @@ def central(one: Order, topology: Topology = GBN, policy: str = "default") -> Ep
         seed=one.seed,
         temperature=one.temperature_milli / 1000,
         increments=one.increments,
+        patience=one.patience,
         ecmp=one.ecmp,
     )
 
@@ -128,11 +129,11 @@ def assert_as_central(
         chain.extend(links, scores)
     assert len(ends) == topology.num_nodes
     for end in ends:
-        assert (end.episode, end.steps, end.best_step) == (one.episode, one.steps, trace.best_step)
+        assert (end.episode, end.steps, end.best_step) == (one.episode, len(trace.actions), trace.best_step)
         assert end.digest == chain.value
         assert [list(step.links) for step in end.trace[1:]] == trace.actions.tolist()
         assert [step.mlu for step in end.trace] == trace.mlu.tolist()
-        assert [step.step for step in end.trace] == list(range(one.steps + 1))
+        assert [step.step for step in end.trace] == list(range(len(trace.mlu)))
         assert end.mlu_best == trace.best_mlu
         np.testing.assert_array_equal(end.best_weights, trace.best_weights)
 
@@ -255,6 +256,35 @@ def test_one_percent_of_loss_takes_not_twice_the_time() -> None:
         return float(np.mean([network(impairment, seed).run_episode(one)[0].episode_s for seed in range(2)]))
 
     assert seconds(Impairment(loss=0.01, delay_s=0.005)) < 2.0 * seconds(Impairment(delay_s=0.005))
+
+
+@pytest.mark.parametrize("share", ["candidate", "logits"])
+@pytest.mark.parametrize("policy", ["default", "no rounds"])
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_all_stop_at_the_same_step_when_nothing_better_comes(share: str, policy: str, loss: float) -> None:
+    one = order(steps=60, patience=4, share=share, checkpoint=checkpoint(policy).hash)
+    run = network(Impairment(loss=loss), policy=policy)
+    ends = run.run_episode(one)
+    assert_as_central(one, ends, policy=policy)
+    assert_committed(run, ends)
+    steps = ends[0].steps
+    assert steps == ends[0].best_step + 4 < 60
+    if not loss:
+        frames = sum(counted.frames for agent in run.agents for counted in agent.overhead().values())
+        hidden = GBN.num_links * steps * checkpoint(policy).preset.rounds
+        # No more is said than in so many steps: the passes of sharing, of PREPARE and of one wave.
+        assert frames - hidden - 2 * (GBN.num_nodes - 1) * (steps + 2) < 4 * GBN.num_links  # greetings
+
+
+def test_who_is_less_patient_than_the_others_is_found_at_once() -> None:
+    run = network()
+    assert run.run_until(run.ready, 5.0)
+    one = order(steps=60, patience=4)
+    run.start(replace(one, patience=3), [5])
+    run.start(one, [router for router in range(GBN.num_nodes) if router != 5])
+    assert run.run_until(run.all_ended, 10.0)
+    assert {end.status for end in run.ended.values()} == {"aborted"}
+    assert "digests of step 0 differ" in run.ended[5].reason
 
 
 def test_a_step_is_told_when_it_is_done() -> None:

@@ -67,6 +67,7 @@ def test_all_options(tmp_path: Path) -> None:
         ("--traffic uniform --timeout nan", "expected a number of seconds > 0"),
         ("--traffic uniform --steps 0", "expected at least 1"),
         ("--traffic uniform --steps 1000001", "--steps up to 1000000"),
+        ("--traffic uniform --patience 1000001", "--patience 1000001, expected at most 1000000"),
         ("--traffic uniform --seed -1", "expected a whole number >= 0"),
         ("--traffic uniform --seed 9223372036854775808", "--seed below 2"),
         ("--traffic uniform --increments 65", "--increments and --opening up to 64"),

@@ -30,6 +30,7 @@ def test_defaults_are_the_documented_ones() -> None:
         initial="inverse-capacity",
         seed=0,
         steps=None,
+        patience=None,
         checkpoint="default",
         share="candidate",
         commit="ordered",
@@ -53,15 +54,15 @@ def test_defaults_are_the_documented_ones() -> None:
 
 def test_every_option_arrives() -> None:
     line = (
-        "x.graphml --profile p --traffic t.csv --load 0 --initial random:3 --seed 7 --steps 5 --checkpoint paper "
-        "--share logits --no-ecmp --fabric mininet --spawn exec --broker unix:/b --rate 5 --window 2 --out o --json "
-        "--cli --no-agents"
+        "x.graphml --profile p --traffic t.csv --load 0 --initial random:3 --seed 7 --steps 5 "
+        "--patience 2 --checkpoint paper --share logits --no-ecmp --fabric mininet --spawn exec --broker unix:/b "
+        "--rate 5 --window 2 --out o --json --cli --no-agents"
     )
     options = parse(line.split())
     assert options.rate == 5e6 and options.load == 0.0 and options.window_s == 2.0
     assert (options.ecmp, options.agents, options.cli, options.json) == (False, False, True, True)
-    assert (options.spawn, options.share, options.seed, options.steps, options.out) == (
-        "exec", "logits", 7, 5, Path("o"),
+    assert (options.spawn, options.share, options.seed, options.steps, options.patience, options.out) == (
+        "exec", "logits", 7, 5, 2, Path("o"),
     )  # fmt: skip
 
 
@@ -78,6 +79,7 @@ def test_every_option_arrives() -> None:
         "gbn --window inf",
         "gbn --steps 0",
         "gbn --steps 1.5",
+        "gbn --patience -1",
         "gbn --seed -1",
         "gbn --seed 9223372036854775808",
         "gbn --share everything",
