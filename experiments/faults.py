@@ -13,17 +13,20 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from experiments.faults_campaign import Row, run_campaign
+from experiments.faults_campaign import Row, full_trials, run_campaign
+from experiments.faults_journal import Journal
 from experiments.faults_live import LIVE_FAULTS, run_live
 from experiments.faults_plants import PLANTS
 from experiments.faults_scenarios import FAULTS
 from experiments.faults_truth import INVARIANTS
+from routing.errors import InputError
 
-DONE, VIOLATED, BAD_INPUT = 0, 1, 2
+DONE, VIOLATED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         description="Break things at random moments and check that the runtime's invariants hold.",
         epilog=f"faults:\n{lines}\n\nfaults in the emulation (--live):\n{live}\n\n"
         f"plants (each has to be caught, exit code 1):\n{plants}\n\n"
-        "exit codes: 0 nothing violated, 1 something violated, 2 bad input",
+        "exit codes: 0 nothing violated, 1 something violated, 2 bad input, 130 interrupted",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument("--quick", action="store_true", help="fewer trials: about a minute")
@@ -47,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--live", action="store_true", help="also the faults in the emulation (root, Mininet, FRR)")
     result.add_argument("--live-trials", type=int, default=3, metavar="N", help="trials of each of those (default 3)")
     result.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    result.add_argument("--out", type=Path, metavar="FILE", help="keep every trial in this file")
+    result.add_argument("--resume", action="store_true", help="go on with the trials in --out")
     result.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     result.add_argument("--verbose", action="store_true", help="show the programs' logs (use with --trials 1)")
     return result
@@ -67,20 +72,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _bad("--trials and --live-trials: expected at least 1")
     if args.seed < 0 or args.workers < 1:
         return _bad("--seed and --workers: expected whole numbers, not negative, and at least one worker")
+    if args.resume and args.out is None:
+        return _bad("--resume: expected --out with it")
+    try:
+        with Journal(args.out, args.resume, args.plant or "") as journal:
+            return _run(args, journal)
+    except InputError as error:
+        return _bad(str(error))
+    except KeyboardInterrupt:
+        more = f"; go on with --out {args.out} --resume" if args.out else ""
+        print(f"faults: interrupted{more}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(args: argparse.Namespace, journal: Journal) -> int:
+    """Run what was asked for; return the exit code."""
     logging.basicConfig(level=logging.INFO if args.verbose else logging.CRITICAL)
     chosen = args.fault or ([PLANTS[args.plant].fault] if args.plant else [*FAULTS, *LIVE_FAULTS])
     names = [name for name in chosen if name in FAULTS]
     live = [name for name in chosen if name in LIVE_FAULTS] if args.live else []
 
     def trials(name: str) -> int:
-        return args.trials or (FAULTS[name].quick if args.quick else FAULTS[name].trials)
+        return args.trials or (FAULTS[name].quick if args.quick else full_trials(name))
 
     progress = Console(stderr=True)
     rows: dict[str, Row] = {}
     workers = 1 if args.verbose else args.workers
     with progress.status("faults", spinner="line") as status:
         total = sum(trials(name) for name in names)
-        for row in run_campaign(names, trials, args.seed, plant=args.plant or "", workers=workers):
+        campaign = run_campaign(names, trials, args.seed, plant=args.plant or "", workers=workers, journal=journal)
+        for row in campaign:
             rows[row.fault] = row
             done = sum(one.trials for one in rows.values())
             status.update(f"{row.fault}: {row.trials} of {trials(row.fault)} trials, {done} of {total} in all")
@@ -102,11 +123,12 @@ def table(rows: Sequence[Row]) -> Table:
     """Return the rows as a table."""
     result = Table(title="Faults: violations, and seconds of virtual time (median and longest)")
     result.add_column("fault")
-    for name in ("trials", *INVARIANTS, "detection", "recovery"):
+    for name in ("trials", *INVARIANTS, "detection", "next", "recovery"):
         result.add_column(name, justify="right")
     for row in rows:
         counts = [str(row.violations[name]) for name in INVARIANTS]
-        result.add_row(row.fault, str(row.trials), *counts, _times(row.detection_s), _times(row.recovery_s))
+        times = [_times(values) for values in (row.detection_s, row.next_s, row.recovery_s)]
+        result.add_row(row.fault, str(row.trials), *counts, *times)
     return result
 
 

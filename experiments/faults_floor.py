@@ -96,7 +96,7 @@ class Floor:
 
             def next_event(self) -> Event | None:
                 event = super().next_event()
-                if event is not None:
+                if event is not None and not current().dead:
                     truth.told(self.router, event)
                 return event
 

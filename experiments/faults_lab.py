@@ -102,7 +102,7 @@ class Lab:
         self.largest = 0
         self.liars: dict[int, Liar] = {}
         self.auto = False
-        self.requests = 0
+        self.requests = seed % 2**20 * 1000  # each lab its own matrices and draws
         self._plant = plant
         self._by_loop: dict[object, Process] = {}
         self._open = ExitStack()

@@ -26,9 +26,9 @@ class Fault:
     about : one line
     strike : breaks something and returns what heals it, if anything has to
     impairment : of all links, all the time
-    during : `episode` or `commit`, when it strikes
+    during : when it strikes: `episode` or `commit`, at random, or `point` (see `faults_points`)
     lasts_s : how long until it heals, drawn between these
-    trials, quick : how many, in full and in the quick campaign
+    trials, quick : how many, in full and in the quick campaign; 0: as many as there are points
     same : every episode that comes to an end decides as the undisturbed one
     """
 
@@ -210,14 +210,14 @@ def _two(lab: Lab, random: Generator) -> Heal:
 
 FAULTS = {
     "none": Fault("nothing: the control", nothing, trials=200),
-    "loss-1": Fault("1 % of all frames are lost", nothing, Impairment(loss=0.01), trials=1000),
-    "loss-10": Fault("10 % of all frames are lost", nothing, Impairment(loss=0.1), trials=1000),
-    "loss-20": Fault("20 % of all frames are lost", nothing, Impairment(loss=0.2), trials=1000),
-    "duplication": Fault("half of all frames come twice", nothing, Impairment(duplication=0.5), trials=1000),
+    "loss-1": Fault("1 % of all frames are lost", nothing, Impairment(loss=0.01), trials=500),
+    "loss-10": Fault("10 % of all frames are lost", nothing, Impairment(loss=0.1), trials=500),
+    "loss-20": Fault("20 % of all frames are lost", nothing, Impairment(loss=0.2), trials=500),
+    "duplication": Fault("half of all frames come twice", nothing, Impairment(duplication=0.5), trials=500),
     "reordering": Fault(
-        "30 % of all frames come up to 64 link delays late", nothing, Impairment(reordering=0.3), trials=1000
+        "30 % of all frames come up to 64 link delays late", nothing, Impairment(reordering=0.3), trials=500
     ),
-    "corruption": Fault("5 % of all frames are damaged", nothing, Impairment(corruption=0.05), trials=1000),
+    "corruption": Fault("5 % of all frames are damaged", nothing, Impairment(corruption=0.05), trials=500),
     "everything": Fault(
         "loss 5 %, duplication 20 %, reordering 20 %, damage 2 %",
         nothing,
@@ -229,6 +229,7 @@ FAULTS = {
     "crash": Fault("an agent is killed and comes back", _crash, trials=500),
     "crash-for-good": Fault("an agent is killed and stays away", _crash_for_good, trials=500),
     "crash-commit": Fault("an agent is killed at any point of the commit", _crash, during="commit", trials=500),
+    "commit-points": Fault("a process is killed at every point of three commits", nothing, during="point", trials=0),
     "crash-all-commit": Fault("all agents are killed in the commit", _crash_all, during="commit"),
     "link-down": Fault("a link goes down", _link_down),
     "silent-link": Fault("a link loses everything", _silent_link),
@@ -236,6 +237,7 @@ FAULTS = {
     "partition": Fault("the network falls into two halves", _partition),
     "partition-commit": Fault("it falls into two halves during the commit", _partition, during="commit"),
     "broker-dead": Fault("the broker is dead for up to a minute", _broker_dies, lasts_s=(0.05, 60.0)),
+    "broker-minute": Fault("the broker is dead for a minute", _broker_dies, lasts_s=(60.0, 60.0), trials=100),
     "broker-dead-commit": Fault("likewise, in the commit", _broker_dies, during="commit", lasts_s=(0.05, 60.0)),
     "coordinator-restart": Fault("the coordinator is killed and started again", _coordinator_restarts),
     "ospfd-dead": Fault("ospfd is killed and started again", _ospfd_dies),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator, Philox
 
+from agent.events import Event, SetCosts
 from coordinator.events import EpisodeStarted
 from experiments.faults_lab import COORDINATOR, Lab, Setting
 from experiments.faults_plants import Plant
-from experiments.faults_scenarios import Fault, nothing
+from experiments.faults_scenarios import Fault, Heal, nothing
 from experiments.faults_sizes import remembered
 from experiments.faults_truth import Violation
 from experiments.virtual_time import Storm
@@ -26,19 +29,28 @@ from routing.topology import Topology
 READY_S = 30.0
 RECOVERED_S = 150.0  # after which nobody is waited for any more; what is measured is in the table
 SETTLE_S = 8.0  # for what is still under way when the last episode has been reported
+_COMMIT = 300  # happenings in one, where the first episode had nothing to commit
 MAX_REMEMBERED = 1 << 20  # bytes of one agent's or the coordinator's memory
+Healing = tuple[Heal, float]  # how, and after how many seconds
 
 
 @dataclass
 class Trial:
-    """What came of it. Times are None where nothing was to be noticed, or to recover from."""
+    """What came of it. Times are None where nothing was to be noticed, or to recover from.
+
+    Attributes
+    ----------
+    detection_s : from the strike to the first sign of it
+    next_s : from the strike to the beginning of the next episode that ends well
+    recovery_s : from the healing to the beginning of the next episode that ends well
+    """
 
     fault: str
     seed: int
     violations: list[Violation] = field(default_factory=list)
     detection_s: float | None = None
+    next_s: float | None = None
     recovery_s: float | None = None
-    episode_s: float | None = None
     remembered: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
 
@@ -69,62 +81,107 @@ def run_trial(name: str, fault: Fault, seed: int, plant: Plant | None = None) ->
     setting = make_setting(seed, plant.share if plant else "candidate")
     trial = Trial(name, seed)
     parts = plant.parts if plant else ()
-    with Lab(setting, int(random.integers(2**62)), impairment=fault.impairment, plant=parts) as lab:
-        try:
-            _run(lab, fault, random, trial)
-        except Storm as storm:
-            lab.truth.violated("I5", f"{storm}: {_state(lab)}")
-        trial.violations = lab.truth.violations
-        for _, outcome in lab.outcomes():
-            trial.outcomes[outcome.verdict] = trial.outcomes.get(outcome.verdict, 0) + 1
+    with Lab(setting, int(random.integers(2**62)), impairment=fault.impairment, plant=parts) as lab, noted(lab, trial):
+        length = first_episode(lab)
+        if length is not None:
+            arm = _in_commit if fault.during == "commit" else _in_episode
+            after = int(random.integers(max(1, length[fault.during])))
+            disturb(lab, partial(arm, lab, after), partial(_strike, lab, fault, random), trial)
+            if fault.same:
+                _check_decisions(lab)
+            if fault.strike is nothing:
+                trial.detection_s = trial.recovery_s = trial.next_s = None
     return trial
 
 
-def _run(lab: Lab, fault: Fault, random: Generator, trial: Trial) -> None:
+def _in_episode(lab: Lab, after: int, strike: Callable[[], None]) -> None:
+    lab.world.when_happened(lab.world.happened + after, strike)
+
+
+def _in_commit(lab: Lab, after: int, strike: Callable[[], None]) -> None:
+    """Wait for a commit: not every episode has something to commit."""
+    waiting = [strike]
+
+    def told(event: Event) -> None:
+        if waiting and isinstance(event, SetCosts):
+            _in_episode(lab, after, waiting.pop())
+
+    lab.truth.listeners.append(told)
+
+
+def _strike(lab: Lab, fault: Fault, random: Generator) -> Healing | None:
+    heal = fault.strike(lab, random)
+    if heal is None:
+        return None
+    low, high = fault.lasts_s
+    return heal, float(np.exp(random.uniform(np.log(low), np.log(high))))
+
+
+@contextmanager
+def noted(lab: Lab, trial: Trial) -> Iterator[None]:
+    """Note in a trial what is violated in the block, and how its episodes end."""
+    try:
+        yield
+    except Storm as storm:
+        lab.truth.violated("I5", f"{storm}: {_state(lab)}")
+    trial.violations = lab.truth.violations
+    for _, outcome in lab.outcomes():
+        trial.outcomes[outcome.verdict] = trial.outcomes.get(outcome.verdict, 0) + 1
+
+
+def first_episode(lab: Lab) -> dict[str, int] | None:
+    """Run an undisturbed episode; return how much happens in an episode, and in its commit; None: it has not ended."""
     truth, world = lab.truth, lab.world
     lab.submit()
     if not lab.wait(lambda: bool(lab.outcomes()), READY_S):
         truth.violated("I6", f"the first episode has not ended after {READY_S:g} s")
-        return
-    first = world.happened
-    commit = truth.commit_began_at
+        return None
+    end, commit = world.happened, truth.commit_began_at
     world.run_for(0.2)
     _check_quiet(lab, "before the fault")
     # The next one has about as many happenings as the first had since the agents were ready.
-    started = next(number for number, event in lab.happenings if isinstance(event, EpisodeStarted))
-    length = first - started
-    offset = commit - started if fault.during == "commit" and commit else 0
-    strike_after = offset + int(random.integers(max(1, length - offset)))
+    start = next(number for number, event in lab.happenings if isinstance(event, EpisodeStarted))
+    return {"episode": end - start, "commit": end - commit if commit else _COMMIT}
+
+
+def disturb(
+    lab: Lab, arm: Callable[[Callable[[], None]], None], strike: Callable[[], Healing | None], trial: Trial
+) -> None:
+    """Run an episode in which something strikes, heal it, and demand a good episode after that.
+
+    Parameters
+    ----------
+    arm : is given what strikes, and sees to it that it is called when it is to happen
+    strike : breaks something; returns how and after how many seconds it heals, if anything has to
+    """
+    truth, world = lab.truth, lab.world
     struck: list[float] = []
     healed: list[float] = []
 
-    def strike() -> None:
+    def break_it() -> None:
         struck.append(world.now)
-        heal = fault.strike(lab, random)
-        if heal is None:
+        healing = strike()
+        if healing is None:
             healed.append(world.now)
             return
-        low, high = fault.lasts_s
-        lasts_s = float(np.exp(random.uniform(np.log(low), np.log(high))))
+        heal, after_s = healing
 
-        def healing() -> None:
+        def heal_it() -> None:
             heal()
             healed.append(world.now)
 
-        world.after(lasts_s, healing)
+        world.after(after_s, heal_it)
 
     lab.auto = True
     lab.submit()
-    world.when_happened(world.happened + strike_after, strike)
+    arm(break_it)
     if not lab.wait(good_episode_since(lab, healed), RECOVERED_S):
         truth.violated("I6", f"no episode succeeded within {RECOVERED_S:g} s: {_state(lab)}")
     lab.auto = False
     lab.wait(lambda: lab.processes[COORDINATOR].program.protocol.idle, RECOVERED_S)
     world.run_for(SETTLE_S)
     _check_quiet(lab, "after the healing")
-    if fault.same:
-        _check_decisions(lab)
-    _measure(lab, fault, struck, healed, trial)
+    _measure(lab, struck, healed, trial)
 
 
 def good_episode_since(lab: Lab, healed: list[float]) -> Callable[[], bool]:
@@ -182,17 +239,16 @@ def _check_decisions(lab: Lab) -> None:
             lab.truth.violated("I1", f"episode {order.episode} decided {decided}, undisturbed {trace.actions.tolist()}")
 
 
-def _measure(lab: Lab, fault: Fault, struck: list[float], healed: list[float], trial: Trial) -> None:
+def _measure(lab: Lab, struck: list[float], healed: list[float], trial: Trial) -> None:
     trial.remembered = lab.largest
-    if not struck or fault.strike is nothing:
+    if not struck:
         return
     noticed = lab.truth.first_noticed(struck[0])
     trial.detection_s = None if noticed is None else noticed - struck[0]
-    if not healed:
-        return
     good = {outcome.episode for _, outcome in lab.outcomes() if outcome.verdict in ("committed", "kept")}
     begun = [at for at, event in lab.user if isinstance(event, EpisodeStarted) and event.episode in good]
-    trial.recovery_s = next((at - healed[0] for at in begun if at >= healed[0]), None)
+    trial.next_s = next((at - struck[0] for at in begun if at >= struck[0]), None)
+    trial.recovery_s = next((at - healed[0] for at in begun if healed and at >= healed[0]), None)
 
 
 def _state(lab: Lab) -> str:

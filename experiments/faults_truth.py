@@ -19,7 +19,7 @@ that the two were told different things.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -76,8 +76,8 @@ class Truth:
     ----------
     violations : what was seen, in order; of each invariant only the first few
     liars : routers that do not follow the protocol
-    silences : times at which something was noticed: silence, an abort
-    committed : episodes of which some router reports a commit
+    noticed : times at which something was noticed: silence, an abort, a report
+    listeners : told every event of a router's agent
     """
 
     def __init__(self, world: World, area: Area, fakes: set[bytes]) -> None:
@@ -95,6 +95,7 @@ class Truth:
         self._traffic: dict[int, TrafficMatrix] = {}
         self._starts: dict[int, Start] = {}
         self.commit_began_at = 0  # how much had happened in the world when the newest commit was begun
+        self.listeners: list[Callable[[Event], None]] = []
         self._final: set[int] = set()  # episodes whose best weights are known for sure
         self._foreign = np.zeros(area.topology.num_links, dtype=bool)
         self._by_lab = False
@@ -128,6 +129,8 @@ class Truth:
 
     def told(self, router: int, event: Event) -> None:
         """Note what a router's agent has decided, or found out."""
+        for listener in self.listeners:
+            listener(event)
         if isinstance(event, NeighborSilent):
             self.noticed.append((self._world.now, "silence"))
         if router in self.liars:
@@ -215,7 +218,8 @@ class Truth:
         if start.restore:
             return
         mine = self._taken.get((router, epoch, event.episode), [])
-        for other in self._members(start):
+        # A router that lost links cut off is no member.
+        for other in Epoch.of(self._area.topology, start.down, start.absent).members:
             theirs = self._taken.get((other, epoch, event.episode), [])
             if other in self.liars:
                 continue
@@ -231,10 +235,6 @@ class Truth:
             commit.new = event.weights.copy()
         for link, cost in event.costs.items():
             commit.ordered.setdefault(link, set()).add(cost)
-
-    def _members(self, start: Start) -> list[int]:
-        """Return the routers whose agents take part: none that lost links cut off."""
-        return list(Epoch.of(self._area.topology, start.down, start.absent).members)
 
     def _commit(self, event: SetCosts) -> Commit:
         if not self.commits or self.commits[-1].episode != event.episode:
@@ -262,7 +262,7 @@ class Truth:
         ours = ~self._foreign
         ours[self._starts[commit.episode].down] = False  # links that were not there took no part
         costs = self._area.costs[ours]
-        return bool(np.array_equal(costs, commit.old[ours]) or np.array_equal(costs, commit.new[ours]))
+        return any(np.array_equal(costs, whole[ours]) for whole in (commit.old, commit.new))
 
     def check_commits(self, moment: str) -> None:
         """Check at a moment at which nothing is under way and no fault is at work."""
@@ -279,10 +279,8 @@ class Truth:
         if start.restore or self._foreign.any():
             return
         left = without(self._area.topology, start.down)
-        traffic = left.traffic(self._traffic[start.seed])
-        before, after = (
-            RoutingState(left.network, traffic, weights[left.links]).mlu for weights in (commit.old, self._area.costs)
-        )
+        traffic, both = left.traffic(self._traffic[start.seed]), (commit.old, self._area.costs)
+        before, after = (RoutingState(left.network, traffic, weights[left.links]).mlu for weights in both)
         if after > before:
             self.violated("I3", f"episode {commit.episode} took the MLU from {before:.6f} to {after:.6f}")
 

@@ -99,6 +99,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     name : of the process
     failures : exceptions that nobody caught
     paused, killed : see `pause` and `kill`
+    watchers : called before each of its callbacks
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -107,6 +108,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.failures: list[dict[str, Any]] = []
         self.paused = False
         self.killed = False
+        self.watchers: list[Callable[[], None]] = []
         self._held: deque[asyncio.Handle] = deque()
         self._told = False  # that there is something to read
 
@@ -146,6 +148,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if self.paused:
             self._held.append(handle)
             return
+        for watcher in self.watchers:
+            watcher()
         self.run(handle._run)
 
     # ---- what asyncio wants
