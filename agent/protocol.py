@@ -117,8 +117,7 @@ class AgentProtocol:
 
     def datagrams_to_send(self) -> list[tuple[int, bytes]]:
         """Return (neighbour router, datagram) and forget them."""
-        datagrams = self._outbox.copy()
-        self._outbox.clear()
+        datagrams, self._outbox[:] = self._outbox.copy(), []
         return datagrams
 
     def overhead(self) -> dict[int, Overhead]:
@@ -141,8 +140,9 @@ class AgentProtocol:
         frame, began = neighbour.receive(data, now)
         if began:
             self._events.append(NeighborUp(neighbour.name))
-            if self._run is not None and sender in self._run.heard:
-                self._lose(sender, f"the agent of {neighbour.name} was restarted", now)
+            if self._run is not None:
+                self._run.reborn(sender)
+                self._flush(now)
         if frame is not None:
             self._dispatch(neighbour, frame, now)
 

@@ -58,6 +58,7 @@ class EpisodeRun:
         self.live = live
         self.moves = 0
         self.heard: set[int] = set()
+        self._reborn: set[int] = set()  # neighbours that have forgotten this episode
         self.outbox: list[tuple[int, Frame, bool]] = []  # (neighbour, by its whole number, frame, was it sent before)
         self.events: deque[Event] = deque()
         out = self.topology.out_links(self.router)
@@ -111,6 +112,8 @@ class EpisodeRun:
         self.heard.add(neighbour)
         if isinstance(frame, Abort):
             self.abort(frame.reason)
+        elif neighbour in self._reborn:  # it was told of this episode again, and would wait for what is over
+            self.outbox.append((neighbour, Abort.because(self.order.episode, self._forgotten(neighbour)), True))
         elif self.phase is Phase.ENDED and self.conclusion.status == "aborted":
             if getattr(frame, "want", False):
                 self.outbox.append((neighbour, Abort.because(self.order.episode, self.conclusion.reason), True))
@@ -123,6 +126,15 @@ class EpisodeRun:
             self._check_digest(neighbour, frame.number, frame.digest)
             self._pass.receive_down(sender, frame.number, frame.part, frame.parts, frame.payload)
         self._guarded(self._advance)
+
+    def reborn(self, neighbour: int) -> None:
+        """Take that a neighbour's agent was restarted: if it was in this episode, it is no more."""
+        if neighbour in self.heard:
+            self._reborn.add(neighbour)
+            self.abort(self._forgotten(neighbour))
+
+    def _forgotten(self, neighbour: int) -> str:
+        return f"the agent of {self.epoch.part.whole.nodes[neighbour]} was restarted"
 
     def repeat(self) -> None:
         """Ask again for what is missing: the caller has waited long enough."""

@@ -20,7 +20,7 @@ class Timing:
     repeat_lossy_s: float = 0.002  # instead, where frames are lost
     repeat_max_s: float = 0.5
     stall_s: float = 10.0
-    doubt_s: float = 6.0  # after which others have gone back if they do, and the LSDB shows it
+    doubt_s: float = 1.0  # others notice a fault within a hello; who goes back then does so at once, and OSPF shows it
 
 
 class Waiting:

@@ -19,18 +19,18 @@ class Gathering:
     Attributes
     ----------
     moved_at : when an agent came or went
-    away : routers that cannot take part, offline or not heard by their neighbours, as of the last look at `missing`
+    changed_at : when the links or members of the proposal last changed
+    away : routers that cannot take part by the last proposal: offline, or not heard by their neighbours
     """
 
     def __init__(self, topology: Topology, patience: Patience) -> None:
-        self.moved_at = 0.0
+        self.moved_at = self.changed_at = 0.0
         self.away: frozenset[str] = frozenset()
         self._topology = topology
         self._patience = patience
         self._agents: dict[str, Status] = {}
         self._met: set[str] = set()  # routers that have been ready
         self._proposal: Proposal | None = None
-        self._changed_at = 0.0
 
     def __contains__(self, router: str) -> bool:
         """Whether a router's agent is online."""
@@ -61,8 +61,9 @@ class Gathering:
         """Return the epoch that the agents allow now, for those that fit what is wanted."""
         found = propose(self._topology, self._agents, self._faults(wanted))
         if self._proposal is None or not found.same_epoch(self._proposal):
-            self._changed_at = now
+            self.changed_at = now
         self._proposal = found
+        self.away = frozenset(found.why_absent)
         return found
 
     def settled_at(self) -> float:
@@ -71,15 +72,14 @@ class Gathering:
         if proposal is None or proposal.obstacle:
             return float("inf")
         if not proposal.why_absent:
-            return self._changed_at
+            return self.changed_at
         lost = proposal.why_absent.keys() <= self._met
-        return self._changed_at + (self._patience.settle_s if lost else self._patience.gather_s)
+        return self.changed_at + (self._patience.settle_s if lost else self._patience.gather_s)
 
     def missing(self, wanted: Start | None) -> dict[str, str]:
         """Return what is wrong with each router that keeps the epoch from being complete."""
         found = propose(self._topology, self._agents, self._faults(wanted))
         wrong = dict(found.why_absent)
-        self.away = frozenset(wrong)
         if not wrong and found.obstacle:
             wrong = dict.fromkeys(self._topology.nodes, found.obstacle)
         return wrong

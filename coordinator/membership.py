@@ -48,9 +48,8 @@ class Proposal:
         return tuple(topology.nodes[node] for node in self.epoch(topology).members)
 
     def same_epoch(self, other: Proposal) -> bool:
-        """Whether links, members and obstacle are the same."""
-        mine, theirs = (self.down, self.absent, self.obstacle), (other.down, other.absent, other.obstacle)
-        return mine == theirs
+        """Whether links and members are the same."""
+        return (self.down, self.absent) == (other.down, other.absent)
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ The rules:
 2. A newer request supersedes: the running episode is cancelled, and the new one starts when the old one has ended. Of
    the requests that wait, only the newest is kept.
 3. An episode ends when every member's result is in, or when nothing was heard of it for `silence_s`. If only agents are
-   missing that are offline or silent, `settle_s` is enough; if it was cancelled, `grace_s`.
+   missing that are offline or silent, `settle_s` after they went is enough; if it was cancelled, `grace_s`.
 4. An episode that was aborted is tried again, up to `attempts` times in all, unless a newer request waits.
 5. Time stands still while the broker is away: the episode runs on among the routers. After the reconnection the
    coordinator waits at least `grace_s`, in which the agents return and publish their results again.
@@ -203,11 +203,13 @@ class CoordinatorProtocol:
                 times.append(self._aftermath.free_at(self._waiting.attempt))
             due = max(min(times, default=float("inf")), self._gathering.settled_at())
             return due if due < float("inf") else None
-        silence, grace, settle = self._patience.silence_s, self._patience.grace_s, self._patience.settle_s
-        lost = all(router in self._gathering.away for router in self.missing)
-        grace = min(grace, settle) if lost else grace
-        hopeless = lost or self.phase is Phase.CANCELLING
-        over = max(self._heard, self._gathering.moved_at) + grace if hopeless else self._heard + silence
+        patience, gathering = self._patience, self._gathering
+        if all(router in gathering.away for router in self.missing):
+            over = gathering.changed_at + min(patience.settle_s, patience.grace_s)
+        elif self.phase is Phase.CANCELLING:
+            over = max(self._heard, gathering.moved_at) + patience.grace_s
+        else:
+            over = self._heard + patience.silence_s
         return max(over, self._not_before)
 
     def handle_timer(self, now: float) -> None:
@@ -235,10 +237,10 @@ class CoordinatorProtocol:
         if ready and not self._was_ready:
             self._events.append(events.AllReady(self._topology.num_nodes))
         self._was_ready = ready
+        request = self._waiting
+        proposal = self._gathering.proposal(request.start if request else self._start, now)
         if self.phase is not Phase.IDLE or not self._connected:
             return
-        request = self._waiting
-        proposal = self._gathering.proposal(request.start if request else None, now)
         half = self._aftermath.half_done(proposal, self._topology)
         if half != self._told[1] and (not half or now >= self._aftermath.due()):
             self._told = self._told[0], half

@@ -27,7 +27,7 @@ from routing.traffic import uniform
 GBN = load_topology("gbn")
 TRAFFIC = uniform(GBN, 1)
 LIVE = initial_weights("random:4", GBN)
-TIMING = Timing(hello_s=0.1, dead_s=0.3, stall_s=4.0, doubt_s=4.0)
+TIMING = Timing(hello_s=0.1, dead_s=0.3, stall_s=4.0)
 PATIENT = replace(TIMING, dead_s=3.5)  # where so much is lost that three hellos in a row may be
 LINK = GBN.link_index(4, int(GBN.dst[GBN.out_links(4)][0]))
 
@@ -329,6 +329,39 @@ def test_a_crash_at_any_point_of_a_commit_ends_all_old_or_all_new(router: int, o
         alive = {end.status for end in run.ended.values()}
         assert len(alive) == 1, (share, alive)
         restored(run)
+
+
+def test_whatever_dies_in_a_commit_the_others_are_done_within_moments() -> None:
+    straight = network()
+    straight.run_episode(order())
+    last = max(when for when, _, event in straight.events if isinstance(event, SetCosts))
+    for router in (0, 7, 8):
+        for after in (0.001, 0.01, 0.02, 0.03):
+            run = network()
+            run.start(order())
+            run.run_until(lambda: False, last + after - run.now)
+            run.down.add(router)
+            run.ended.pop(router, None)
+            died = run.now
+            assert run.run_until(run.all_ended, 60.0), run.waiting()
+            assert run.now - died < TIMING.dead_s + TIMING.hello_s + TIMING.doubt_s, reasons(run)
+
+
+@pytest.mark.parametrize("away_s", [0.05, 1.0])
+def test_a_restarted_agent_that_is_told_of_an_episode_that_is_over_does_not_wait_for_it(away_s: float) -> None:
+    run = network()
+    assert {end.status for end in run.run_episode(order())} == {"committed"}
+    run.down.add(5)
+    run.run_until(lambda: False, away_s)
+    run.restart(5)
+    assert run.run_until(run.ready, 5.0)
+    began = run.now
+    run.start(order(), [5])
+    assert run.run_until(run.all_ended, 5.0)
+    assert run.now - began < 0.2
+    assert run.ended[5].reason == f"the agent of {GBN.nodes[5]} was restarted"
+    assert {end.status for router, end in run.ended.items() if router != 5} == {"committed"}
+    assert run.run_until(lambda: not any(agent._aborts._unaware for agent in run.agents), 5.0)
 
 
 class RootDies(VirtualNetwork):

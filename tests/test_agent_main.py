@@ -103,6 +103,7 @@ def test_the_protocols_page_has_the_codes_numbers() -> None:
         f"| `hello_s` | {timing.hello_s:g} s |",
         f"| `dead_s` | {timing.dead_s:g} s |",
         f"| `stall_s` | {timing.stall_s:g} s |",
+        f"| `doubt_s` | {timing.doubt_s:g} s |",
         f"at most {MAX_DATAGRAM} bytes",
         f"(at most {MAX_PART} bytes)",
         f"(at most {MAX_REASON} bytes)",

@@ -166,7 +166,6 @@ def test_a_lost_agent_is_left_out_after_a_moment_and_taken_back() -> None:
     for router in "bd":
         bench.receive(status(router, misses="c"))
     bench.results("aborted", routers="abde", reason="c was silent")
-    bench.wait(PATIENCE.grace_s)  # the result of an agent that is gone
     bench.wait(1.0)
     assert bench.starts[-1].absent == [2]
     formed = bench.of(EpochFormed)
@@ -178,6 +177,34 @@ def test_a_lost_agent_is_left_out_after_a_moment_and_taken_back() -> None:
     bench.submit()
     assert bench.starts[-1].absent == []
     assert len(bench.of(EpochFormed)) == 2
+
+
+def test_an_agent_that_has_been_away_for_a_moment_is_not_waited_for_at_the_end() -> None:
+    bench = Bench()
+    bench.submit()
+    bench.receive(Status(router="c", online=False))  # its last will
+    bench.wait(0.3)
+    for router in "bd":
+        bench.receive(status(router, misses="c"))
+    bench.wait(0.1)
+    bench.results("aborted", routers="abde", reason="c was silent")
+    assert len(bench.starts) == 1
+    bench.wait(0.1)  # half a second since c went
+    assert len(bench.of(EpisodeEnded)) == 1
+    bench.wait(0.05)
+    assert bench.starts[-1].absent == [2]
+
+
+def test_costs_that_reach_the_lsdbs_one_by_one_do_not_delay_those_who_are_left() -> None:
+    bench = Bench()
+    bench.receive(Status(router="c", online=False))
+    bench.wait(1.0)
+    bench.submit()
+    for router in "abde":
+        bench.receive(status(router, 2 * ONES))
+    bench.results("committed", routers="abde", began=True, live_weights=packed(ONES), best_weights=packed(2 * ONES))
+    bench.submit("again")
+    assert len(bench.starts) == 2
 
 
 def test_agents_that_were_never_there_are_waited_for_longer() -> None:
