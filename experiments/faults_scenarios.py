@@ -37,7 +37,7 @@ class Fault:
     impairment: Impairment = UNIMPAIRED
     during: str = "episode"
     lasts_s: tuple[float, float] = (0.01, 5.0)
-    trials: int = 300
+    trials: int = 100
     quick: int = 4
     same: bool = True
 
@@ -209,15 +209,15 @@ def _two(lab: Lab, random: Generator) -> Heal:
 
 
 FAULTS = {
-    "none": Fault("nothing: the control", nothing, trials=200),
-    "loss-1": Fault("1 % of all frames are lost", nothing, Impairment(loss=0.01), trials=500),
-    "loss-10": Fault("10 % of all frames are lost", nothing, Impairment(loss=0.1), trials=500),
-    "loss-20": Fault("20 % of all frames are lost", nothing, Impairment(loss=0.2), trials=500),
-    "duplication": Fault("half of all frames come twice", nothing, Impairment(duplication=0.5), trials=500),
+    "none": Fault("nothing: the control", nothing, trials=100),
+    "loss-1": Fault("1 % of all frames are lost", nothing, Impairment(loss=0.01), trials=200),
+    "loss-10": Fault("10 % of all frames are lost", nothing, Impairment(loss=0.1), trials=200),
+    "loss-20": Fault("20 % of all frames are lost", nothing, Impairment(loss=0.2), trials=200),
+    "duplication": Fault("half of all frames come twice", nothing, Impairment(duplication=0.5), trials=200),
     "reordering": Fault(
-        "30 % of all frames come up to 64 link delays late", nothing, Impairment(reordering=0.3), trials=500
+        "30 % of all frames come up to 64 link delays late", nothing, Impairment(reordering=0.3), trials=200
     ),
-    "corruption": Fault("5 % of all frames are damaged", nothing, Impairment(corruption=0.05), trials=500),
+    "corruption": Fault("5 % of all frames are damaged", nothing, Impairment(corruption=0.05), trials=200),
     "everything": Fault(
         "loss 5 %, duplication 20 %, reordering 20 %, damage 2 %",
         nothing,
@@ -237,7 +237,7 @@ FAULTS = {
     "partition": Fault("the network falls into two halves", _partition),
     "partition-commit": Fault("it falls into two halves during the commit", _partition, during="commit"),
     "broker-dead": Fault("the broker is dead for up to a minute", _broker_dies, lasts_s=(0.05, 60.0)),
-    "broker-minute": Fault("the broker is dead for a minute", _broker_dies, lasts_s=(60.0, 60.0), trials=100),
+    "broker-minute": Fault("the broker is dead for a minute", _broker_dies, lasts_s=(60.0, 60.0)),
     "broker-dead-commit": Fault("likewise, in the commit", _broker_dies, during="commit", lasts_s=(0.05, 60.0)),
     "coordinator-restart": Fault("the coordinator is killed and started again", _coordinator_restarts),
     "ospfd-dead": Fault("ospfd is killed and started again", _ospfd_dies),
