@@ -27,7 +27,7 @@ SAME = -1  # in `undo_flow`: the flow did not change
     "i8(u4, u4, i8, u4[::1], u4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, u4[::1], i8, i4[::1], i4[::1], i8[::1], "
     "i1[::1], i8[::1], i8, i8, i8[::1], i4[::1], i8[::1])"
 )
-def _reroute(
+def reroute(
     destination: np.uint32,
     link: np.uint32,
     old_weight: int,
@@ -210,7 +210,7 @@ def change(
             count = shorten(
                 changed, weight, tails, heads, ins, into, weights, distance[row], touched, before, mark, heap
             )
-        written = _reroute(
+        written = reroute(
             np.uint32(destinations[row]), changed, old, outs, heads, weights, distance[row], flow[row], load, ecmp,
             touched, count, before, left, surplus, mark, heap, row * nodes, written, undo_at, undo_distance, undo_flow,
         )  # fmt: skip

@@ -114,15 +114,9 @@ class RoutingState:
                 *self._node_scratch, self._heap, link, weight,
             )  # fmt: skip
             return
-        old = int(self.weights[link])
-        written = dynamic.change(
+        tracking.set_weight(
             *self._graph, self.weights, self.destinations, self.distance, self.flow, self.load, self.ecmp,
-            *self._node_scratch, self._heap, link, weight, *self._undo,
-        )  # fmt: skip
-        out_ptr, src, dst, _, in_links = self._graph
-        tracking.recount(
-            out_ptr, src, dst, in_links, self.weights, self.distance, self.flow, self.ecmp,
-            *self._node_scratch, link, old, written, *self._undo, self._moved,
+            *self._node_scratch, self._heap, link, weight, *self._undo, self._moved,
         )  # fmt: skip
 
     def increment(self, link: int) -> None:
@@ -187,7 +181,7 @@ class RoutingState:
     def track_shares(self) -> None:
         """Keep the shifted shares of all links up to date from now on, instead of computing them when asked.
 
-        Pays where all links are asked for after every change; takes 20 bytes for each pair of nodes.
+        Pays where all links are asked for after every change.
         """
         if self._moved is None:
             self._moved = np.zeros(self.topology.num_links, dtype=np.int64)
@@ -196,9 +190,9 @@ class RoutingState:
         tracking.count_all(out_ptr, dst, self.weights, self.distance, self.flow, self.ecmp, self._moved)
 
     def _log(self) -> None:
-        """Allocate what `routing.change` writes down; pages that are never written take no memory."""
-        places = self.distance.size
-        self._undo = (np.empty(places, np.int64), np.empty(places, np.int32), np.empty(places, np.int64))
+        """Allocate what `routing.change.reroute` writes down of a row."""
+        nodes = self.topology.num_nodes
+        self._undo = (np.empty(nodes, np.int64), np.empty(nodes, np.int32), np.empty(nodes, np.int64))
 
     def what_if(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
         """Return what raising each of `links` alone by one would do, (n, 2) float64, relative to now.
