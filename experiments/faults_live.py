@@ -85,6 +85,15 @@ def _broker_killed(live: LiveNetwork, _random: Generator) -> Heal:
     return live.broker.start
 
 
+def _broker_and_agent_killed(live: LiveNetwork, random: Generator) -> Heal:
+    """Start the agent again before there is a broker."""
+    node = _node(live, random)
+    heal = _broker_killed(live, random)
+    live.signal_agent(node, signal.SIGKILL)
+    live.start_agent(node)
+    return heal
+
+
 def _ospfd_killed(live: LiveNetwork, random: Generator) -> Heal:
     return live.kill_ospfd(_node(live, random))
 
@@ -96,6 +105,10 @@ LIVE_FAULTS: dict[str, tuple[str, Callable[[LiveNetwork, Generator], Heal]]] = {
     "live-silent-link": ("nftables drop all that comes over a link for 3 s", _silent_link),
     "live-lossy-link": ("nftables drop 10 % of the agents' frames of a link for 3 s", _lossy_link),
     "live-broker-killed": ("kill -9 of mosquitto, started again after 3 s", _broker_killed),
+    "live-broker-and-agent-killed": (
+        "kill -9 of mosquitto and of an agent, which is started again at once, mosquitto after 3 s",
+        _broker_and_agent_killed,
+    ),
     "live-ospfd-killed": ("kill -9 of an ospfd, started again after 3 s", _ospfd_killed),
 }
 

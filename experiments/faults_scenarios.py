@@ -127,6 +127,15 @@ def _broker_dies(lab: Lab, _random: Generator) -> Heal:
     return lab.broker.restart
 
 
+def _broker_and_agent_die(lab: Lab, random: Generator) -> Heal:
+    """Let the agent come back first, and find its feet alone."""
+    router = _router(lab, random)
+    lab.broker.die()
+    lab.kill(router)
+    lab.world.after(float(random.uniform(0.0, 1.0)), partial(lab.boot, router))
+    return lab.broker.restart
+
+
 def _coordinator_restarts(lab: Lab, _random: Generator) -> Heal:
     lab.kill(COORDINATOR)
     return partial(lab.boot, COORDINATOR)
@@ -239,6 +248,11 @@ FAULTS = {
     "broker-dead": Fault("the broker is dead for up to a minute", _broker_dies, lasts_s=(0.05, 60.0)),
     "broker-minute": Fault("the broker is dead for a minute", _broker_dies, lasts_s=(60.0, 60.0)),
     "broker-dead-commit": Fault("likewise, in the commit", _broker_dies, during="commit", lasts_s=(0.05, 60.0)),
+    "broker-dead-crash": Fault(
+        "the broker dies and an agent with it, which comes back before the broker",
+        _broker_and_agent_die,
+        lasts_s=(1.0, 60.0),
+    ),
     "coordinator-restart": Fault("the coordinator is killed and started again", _coordinator_restarts),
     "ospfd-dead": Fault("ospfd is killed and started again", _ospfd_dies),
     "ospfd-dead-commit": Fault("likewise, in the commit", _ospfd_dies, during="commit"),

@@ -248,3 +248,26 @@ def test_a_killed_agent_is_gone_for_all_others_and_comes_back() -> None:
         before = len(lab.user)
         lab.world.run_for(1.0)
         assert len(lab.user) == before
+
+
+def test_an_agent_comes_back_without_the_broker_and_is_known_once_that_is_there() -> None:
+    with Lab(make_setting(1), 5) as lab:
+        lab.submit()
+        assert lab.wait(lambda: bool(lab.outcomes()), 30.0)
+        lab.broker.die()
+        lab.kill(2)
+        lab.world.run_for(1.0)
+        lab.boot(2)
+
+        def found_its_feet() -> bool:
+            agents = [lab.protocol(router) for router in range(lab.topology.num_nodes)]
+            return all(agent is not None and agent.ready for agent in agents)
+
+        assert lab.wait(found_its_feet, 1.0)
+        lab.world.run_for(20.0)
+        np.testing.assert_array_equal(lab.processes[2].program._watch.weights, lab.area.costs)
+        lab.broker.restart()
+        lab.submit()
+        assert lab.wait(lambda: len(lab.outcomes()) == 2, 5.0)
+        _, outcome = lab.outcomes()[-1]
+        assert outcome.verdict in ("committed", "kept") and len(outcome.results) == lab.topology.num_nodes

@@ -251,7 +251,8 @@ def test_four_routers_tune_their_costs(tmp_path: Path) -> None:
             pids = stack.enter_context(namespaces())
             wire(pids)
             vtys = stack.enter_context(frr(pids, tmp_path))
-            stack.enter_context(mosquitto(tmp_path))
+            broker = stack.enter_context(ExitStack())
+            broker.enter_context(mosquitto(tmp_path))
             processes = stack.enter_context(agents(pids, vtys, tmp_path))
             for vty in vtys:
                 found = poll(lambda vty=vty: [weights] if (weights := lsdb(vty)) is not None else None)  # type: ignore[misc]
@@ -287,6 +288,23 @@ def test_four_routers_tune_their_costs(tmp_path: Path) -> None:
                 processes[2] = start_in(pids[2], command, log)
             code, events, errors = coordinate(tmp_path, *options)
             assert (code, events[-1]["status"]) == (0, "kept"), f"{events} {errors}"
+
+            # So does one that is killed while there is no broker, and is back before it.
+            broker.close()
+            poll(lambda: all(logged(tmp_path, node, "has no broker") for node in range(4)))
+            processes[2].kill()
+            processes[2].wait()
+            poll(lambda: logged(tmp_path, 1, "gamma is silent", 2))
+            answers = [f"{NAMES[NET.dst[link]]} answers" for link in range(*NET.out_links(2).indices(NET.num_links))]
+            before = {words: (tmp_path / "gamma.log").read_text().count(words) for words in answers}
+            with (tmp_path / "gamma.log").open("ab") as log:
+                command = [sys.executable, "-m", "agent", "--config", str(tmp_path / "gamma.toml")]
+                processes[2] = start_in(pids[2], command, log)
+            poll(lambda: all(logged(tmp_path, 2, words, before[words] + 1) for words in answers))
+            stack.enter_context(mosquitto(tmp_path))
+            code, events, errors = coordinate(tmp_path, *options)
+            assert (code, events[-1]["status"]) == (0, "kept"), f"{events} {errors}"
+            assert len(events[-1]["routers"]) == 4  # type: ignore[arg-type]
 
             for process in processes:
                 process.terminate()
