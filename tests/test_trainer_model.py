@@ -10,10 +10,11 @@ import torch
 
 from policy.mpnn import Network
 from policy.preset import PRESETS
-from trainer.graphs import adjacency, aggregate, block_diagonal
+from trainer.graphs import adjacency, block_diagonal
 from trainer.instances import random_topology
+from trainer.messages import aggregate, meet
 from trainer.model import Actor, Agent, Critic, initialise
-from trainer.operations import fast_linear, fast_tanh, round_to_half
+from trainer.operations import fast_linear, round_to_half
 
 PRESET_VARIANTS = [
     PRESETS["default"],
@@ -95,36 +96,61 @@ def test_rounding_is_numpys_and_the_gradient_passes_through() -> None:
     assert h.grad is not None and torch.equal(h.grad, torch.ones(6))
 
 
-def test_tanh_and_its_gradient_are_tanhs() -> None:
-    x = torch.cat([torch.linspace(-30, 30, 10001), torch.tensor([0.0, 1e-8, torch.inf, -torch.inf])]).requires_grad_()
-    y = fast_tanh(x)
-    np.testing.assert_allclose(y.detach(), torch.tanh(x.detach()), atol=1.3e-7)
-    y.sum().backward()
-    assert x.grad is not None
-    np.testing.assert_allclose(x.grad, 1 - torch.tanh(x.detach().double()) ** 2, atol=5e-7)
+ACTIVATED = {"none": lambda x: x, "tanh": torch.tanh, "leaky_relu": torch.nn.functional.leaky_relu}
 
 
-@pytest.mark.parametrize(("rows", "fan_in", "fan_out"), [(1, 3, 1), (37, 16, 64), (1050, 48, 128)])
-def test_fast_layer_is_a_layer(rows: int, fan_in: int, fan_out: int) -> None:
+@pytest.mark.parametrize("activation", ACTIVATED)
+@pytest.mark.parametrize(("rows", "fan_in", "fan_out"), [(1, 3, 1), (37, 16, 64), (1050, 48, 128), (900, 64, 16)])
+def test_fast_layer_is_a_layer(activation: str, rows: int, fan_in: int, fan_out: int) -> None:
     shapes = ((rows, fan_in), (fan_out, 2 * fan_in), (fan_out,))
     inputs = [torch.randn(shape, generator=_generator(i)).requires_grad_() for i, shape in enumerate(shapes)]
     weight = torch.randn(rows, fan_out, generator=_generator(3))
 
+    def plain(x: torch.Tensor, w: torch.Tensor, b: torch.Tensor | None = None, activation: str = "none") -> object:
+        return ACTIVATED[activation](torch.nn.functional.linear(x, w, b))
+
     def gradients(layer: object, dtype: torch.dtype) -> list[torch.Tensor]:
         assert callable(layer)
         x, w, b = (tensor.to(dtype) for tensor in inputs)
-        y = layer(x, w[:, fan_in:], b) + layer(x, w[:, :fan_in])  # as the message layer uses its halves
+        # The message layer uses the halves of its weights apart.
+        y = layer(x, w[:, fan_in:], b, activation) + layer(x, w[:, :fan_in])
         return [y, *torch.autograd.grad((y * weight.to(dtype)).sum(), inputs)]
 
-    expected = gradients(torch.nn.functional.linear, torch.float64)
-    for got, wanted in zip(gradients(fast_linear, torch.float32), expected, strict=True):
-        np.testing.assert_allclose(got.detach(), wanted.detach(), rtol=1e-4, atol=1e-4)
+    for dtype in (torch.float32, torch.float64):
+        expected = gradients(plain, torch.float64)
+        for got, wanted in zip(gradients(fast_linear, dtype), expected, strict=True):
+            np.testing.assert_allclose(got.detach(), wanted.detach(), rtol=1e-4, atol=2e-4)
+
+
+def test_tanh_of_a_layer_holds_at_all_sizes() -> None:
+    x = torch.cat([torch.linspace(-30, 30, 10001), torch.tensor([0.0, 1e-8, torch.inf, -torch.inf])])[:, None]
+    y = fast_linear(x, torch.ones(1, 1), None, "tanh")
+    np.testing.assert_allclose(y, torch.tanh(x), atol=1.3e-7)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "leaky_relu"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_pair_of_links_meets(activation: str, dtype: torch.dtype) -> None:
+    graph = block_diagonal([(random_topology(1, 6), 2), (random_topology(2, 9), 1)])
+    size = (graph.num_links, 5)
+    sent, own = (torch.randn(size, generator=_generator(i), dtype=dtype).requires_grad_() for i in range(2))
+    got = meet(sent, own, graph, activation)
+    wanted = ACTIVATED[activation](sent[graph.senders] + own[graph.receivers])
+    np.testing.assert_allclose(got.detach(), wanted.detach(), atol=2e-6)
+    weight = torch.randn(got.shape, generator=_generator(2), dtype=dtype)
+    gradients = (torch.autograd.grad((x * weight).sum(), [sent, own]) for x in (got, wanted))
+    for gradient, expected in zip(*gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["mean", "sum", "minmax"])
-def test_aggregation_is_over_each_links_senders(how: str) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_aggregation_is_over_each_links_senders(how: str, dtype: torch.dtype) -> None:
     graph = block_diagonal([(random_topology(1, 6), 2), (random_topology(2, 9), 1)])
-    messages = torch.randn(len(graph.senders), 3, generator=_generator(), dtype=torch.float64).requires_grad_()
+    messages = torch.randn(len(graph.senders), 3, generator=_generator(), dtype=dtype)
+    if dtype == torch.float32:
+        messages[::3] = 1.0  # saturated units: several messages are the greatest, and share the gradient
+    messages.requires_grad_()
     got = aggregate(messages, graph, how)
     parts = [messages[graph.receivers == link] for link in range(graph.num_links)]
     by_hand = {
@@ -133,10 +159,18 @@ def test_aggregation_is_over_each_links_senders(how: str) -> None:
         "minmax": lambda part: torch.cat([part.amin(dim=0), part.amax(dim=0)]),
     }
     expected = torch.stack([by_hand[how](part) for part in parts])
-    np.testing.assert_allclose(got.detach(), expected.detach(), rtol=1e-6)
-    weight = torch.randn(expected.shape, generator=_generator(1), dtype=torch.float64)
+    np.testing.assert_allclose(got.detach(), expected.detach(), rtol=1e-6, atol=1e-6)
+    weight = torch.randn(expected.shape, generator=_generator(1), dtype=dtype)
     (gradient,), (wanted,) = (torch.autograd.grad((x * weight).sum(), [messages]) for x in (got, expected))
-    np.testing.assert_allclose(gradient, wanted, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_not_a_number_stays_visible() -> None:
+    graph = block_diagonal([(random_topology(1, 6), 1)])
+    messages = torch.zeros(len(graph.senders), 2)
+    messages[0, 0] = torch.nan
+    for how in ("mean", "sum", "minmax"):
+        assert aggregate(messages, graph, how)[graph.receivers[0], 0].isnan()
 
 
 def test_every_parameter_gets_a_gradient() -> None:

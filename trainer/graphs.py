@@ -6,7 +6,6 @@ The networks form a *block-diagonal* graph: links of all samples are stacked int
 | symbol | shape | meaning |
 |---|---|---|
 | senders, receivers | (A,) | a message goes from link senders[a] to link receivers[a]; receivers ascend |
-| messages | (A, M) | one for each adjacency |
 """
 
 from __future__ import annotations
@@ -82,12 +81,3 @@ class GraphCache:
             # Holding the topologies keeps their ids from being given to others.
             self._graphs[key] = (block_diagonal(blocks).to(device), [topology for topology, _ in blocks])
         return self._graphs[key][0]
-
-
-def aggregate(messages: Tensor, graph: LinkGraph, how: str) -> Tensor:
-    """Combine the messages (A, M) to each link, element by element: (n, M), or (n, 2 M) for minima and maxima."""
-    if how == "minmax":
-        reduced = [torch.segment_reduce(messages, r, offsets=graph.first, axis=0, unsafe=True) for r in ("min", "max")]
-        return torch.cat(reduced, dim=1)
-    sums = messages.new_zeros(graph.num_links, messages.shape[1]).index_add(0, graph.receivers, messages)
-    return sums / graph.in_degree if how == "mean" else sums

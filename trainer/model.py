@@ -14,7 +14,7 @@ Many networks of different topologies go through one call, see `trainer.graphs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from policy.preset import Preset
 from routing.topology import Topology
-from trainer.graphs import GraphCache, LinkGraph, aggregate
-from trainer.operations import fast_linear, fast_tanh, round_to_half
+from trainer.graphs import GraphCache, LinkGraph
+from trainer.messages import aggregate, meet
+from trainer.operations import fast_linear, round_to_half
 
 
 class LinkMpnn(nn.Module):
@@ -43,11 +44,6 @@ class LinkMpnn(nn.Module):
     def __init__(self, preset: Preset) -> None:
         super().__init__()
         self.preset = preset
-        activations: dict[str, Callable[[Tensor], Tensor]] = {
-            "tanh": fast_tanh,
-            "leaky_relu": nn.functional.leaky_relu,
-        }
-        self.activation = activations[preset.activation]
         for part, sizes in preset.layer_sizes().items():
             if part != "readout":
                 setattr(self, part, linear_layers(sizes))
@@ -55,7 +51,7 @@ class LinkMpnn(nn.Module):
     def through(self, layers: Iterable[nn.Module], x: Tensor) -> Tensor:
         """Apply layers, each followed by the activation."""
         for layer in layers:
-            x = self.activation(apply(layer, x))
+            x = apply(layer, x, self.preset.activation)
         return x
 
     def messages(self, h: Tensor, graph: LinkGraph) -> Tensor:
@@ -64,8 +60,7 @@ class LinkMpnn(nn.Module):
         size = self.preset.hidden
         sent = fast_linear(h, weight[:, :size])
         own = fast_linear(h, weight[:, size:], bias)
-        pairs = sent.index_select(0, graph.senders) + own.index_select(0, graph.receivers)
-        return self.through(self.message[1:], self.activation(pairs))
+        return self.through(self.message[1:], meet(sent, own, graph, self.preset.activation))
 
     def states(self, x: Tensor, graph: LinkGraph) -> Tensor:
         """Hidden states after the last round, (n, D)."""
@@ -151,9 +146,9 @@ class Agent(nn.Module):
         return self.critic.value(hidden.view(*x.shape[:2], -1))
 
 
-def apply(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a linear layer."""
-    return fast_linear(x, layer.get_parameter("weight"), layer.get_parameter("bias"))
+def apply(layer: nn.Module, x: Tensor, activation: str = "none") -> Tensor:
+    """Apply a linear layer, and an activation after it."""
+    return fast_linear(x, layer.get_parameter("weight"), layer.get_parameter("bias"), activation)
 
 
 def linear_layers(sizes: Sequence[int]) -> nn.ModuleList:

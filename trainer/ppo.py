@@ -36,6 +36,7 @@ from trainer.instances import InstanceSource
 from trainer.learning import estimate_advantages, update
 from trainer.logs import RunLog
 from trainer.model import Actor, Agent, Critic, initialise
+from trainer.operations import keep_memory
 from trainer.players import InProcesses, InThisProcess, Players, Task
 from trainer.resume import NAME, arguments, read_state, write_state
 from trainer.rollout import trajectories
@@ -95,6 +96,7 @@ class Trainer:
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         torch.set_num_threads(args.threads)
+        keep_memory()
         self.args = args
         self.agent = make_agent(args)
         self.source = source
