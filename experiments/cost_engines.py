@@ -125,8 +125,8 @@ def central(
         busy = min(busy, time.process_time() - worked)
     full = greedy(topology, traffic, start, Budget(steps=steps))
     same = greedy(topology, traffic, start, Budget(seconds=seconds))
-    chosen = [len(trace.chosen(step)) for step in range(decisions)]
-    sent = calculated(topology, chosen, policy.preset.rounds, policy.preset.hidden)
+    chosen = [len(trace.chosen(step)) for step in range(len(trace.actions))]
+    sent = calculated(topology, chosen, policy.preset.rounds, 2 * policy.preset.hidden)
     return Row(
         topology=name,
         engine="central",
@@ -151,7 +151,7 @@ def central(
         repeated_bytes_per_link=0.0,
         rate_mb_s=sent.wire_bytes / seconds / 1e6,
         compute_s_per_router=busiest(topology, traffic, policy, trace),
-        propagation_s=propagation(topology, delays(topology), decisions, policy.preset.rounds),
+        propagation_s=propagation(topology, delays(topology), len(chosen), policy.preset.rounds),
         calculated=True,
     )
 

@@ -50,16 +50,17 @@ def calculated(
     topology: Topology,
     chosen: Sequence[int],
     rounds: int,
-    hidden: int,
+    hidden_bytes: int,
     share: str = "candidate",
 ) -> Sent:
     """Return what agents send, without losses.
 
-    chosen : links per decision, for each; rounds : K; hidden : D, numbers of 2 bytes; share : candidate or logits
+    chosen : links per decision, for each; rounds : K; hidden_bytes : of a hidden state, 2 D in float16;
+    share : candidate or logits
     """
     links, steps = topology.num_links, len(chosen)
     digest = bytes(DIGEST_BYTES)
-    state = _total(State(1, step, 0, False, digest, bytes(2 * hidden)) for step in range(steps))
+    state = _total(State(1, step, 0, False, digest, bytes(hidden_bytes)) for step in range(steps))
     frames, sharing = 0, 0
     for pairs, count in _passed(topology, chosen, share).items():
         # A score is about 2**20 (16 nats in units of 2**-16): MessagePack writes 5 bytes, and 1 to 3 for a link.

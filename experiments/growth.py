@@ -87,7 +87,7 @@ def measure(nodes: int, checkpoint: Checkpoint, seed: int) -> Row:
     )
     central_s = time.process_time() - began
     preset = checkpoint.preset
-    sent = calculated(topology, [1] * steps, preset.rounds, preset.hidden)
+    sent = calculated(topology, [1] * steps, preset.rounds, 2 * preset.hidden)
     return Row(
         nodes=nodes,
         links=topology.num_links,

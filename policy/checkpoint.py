@@ -67,7 +67,12 @@ class Checkpoint:
 
     def patience(self, steps: int) -> int:
         """Return how many of T steps in a row may bring nothing better, as is recommended; 0: any number."""
-        return patience_of(steps, int(self.metadata.get("patience", "0")))
+        return patience_of(steps, self.patience_parts)
+
+    @property
+    def patience_parts(self) -> int:
+        """Into how many parts T is divided for that; 0: no end before T."""
+        return int(self.metadata.get("patience", "0"))
 
 
 def pretrained_names() -> list[str]:

@@ -219,6 +219,7 @@ def run_episode(
     ecmp: bool = True,
     threads: int = 1,
     absent: Set[int] = frozenset(),
+    network: Network | None = None,
 ) -> EpisodeTrace:
     """Run an episode centrally: the same decisions as the routers' for the same arguments.
 
@@ -235,6 +236,7 @@ def run_episode(
     patience : steps without a better state after which it ends (`policy.schedule`); 0: never; default: the checkpoint's
     threads : for networks of hundreds of nodes; the decisions are the same
     absent : nodes without an agent: their links keep their weights and send no hidden states
+    network : what computes the logits, for experiments; default: the checkpoint's
 
     Raises
     ------
@@ -242,7 +244,7 @@ def run_episode(
     ValueError : no node has an agent
     NonFiniteLogit : the network computed NaN or infinity
     """
-    network = Network(checkpoint.preset, checkpoint.parameters)
+    network = Network(checkpoint.preset, checkpoint.parameters) if network is None else network
     temperature = checkpoint.temperature if temperature is None else temperature
     opening = checkpoint.opening if opening is None else opening
     patience = checkpoint.patience(steps) if patience is None else patience

@@ -41,7 +41,7 @@ def test_the_calculation_agrees_with_what_agents_send() -> None:
     run, _ = virtual("gbn", STEPS, distant=False)
     sent = [one for agent in run.agents for one in agent.overhead().values()]
     links = run.topology.num_links
-    expected = calculated(run.topology, [1] * STEPS, 2, 16)
+    expected = calculated(run.topology, [1] * STEPS, 2, 32)
     assert sum(one.retransmitted_frames for one in sent) == 0
     assert sum(one.hidden_bytes for one in sent) / links == pytest.approx(expected.hidden_bytes, rel=0.05)
     assert sum(one.sharing_bytes for one in sent) / links == pytest.approx(expected.sharing_bytes, rel=0.05)
@@ -69,7 +69,7 @@ def test_delays_are_those_of_light_in_glass() -> None:
 def test_no_steps_take_no_time() -> None:
     topology = load_topology("nsfnet")
     assert propagation(topology, delays(topology), 0, 2) == 0.0
-    assert calculated(topology, [], 2, 16).bytes == 0
+    assert calculated(topology, [], 2, 32).bytes == 0
 
 
 def test_the_command_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
