@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.advantages import discounted_returns, gae, group_baseline, group_means, normalise_steps
-from trainer.args import PRESETS
+from trainer.args import PRESETS, Args
 from trainer.clock import Clock
 from trainer.env import rewards
 from trainer.instances import InstanceSource
@@ -130,3 +130,15 @@ def test_whole_batches_move_to_the_device(preset: str) -> None:
         metrics = gradient_step(batch, there, optimizer, args)
         assert metrics.device.type == "meta" and metrics.shape == (len(METRICS),)
     assert all(parameter.grad is not None and parameter.grad.is_meta for parameter in there.parameters())
+
+
+def test_without_rounds_a_wider_network_has_as_many_parameters_at_work() -> None:
+    def sizes(args: Args, parts: tuple[str, ...]) -> int:
+        named = make_agent(args).actor.named_parameters()
+        return sum(parameter.numel() for name, parameter in named if name.split(".")[0] in parts)
+
+    whole = sizes(Args(), ("encode", "message", "update", "readout", "skip"))
+    alone = sizes(Args(rounds=0, hidden=40), ("encode", "readout", "skip"))
+    assert abs(alone / whole - 1) < 0.02
+    paper = make_agent(Args(preset="paper", hidden=24)).actor.preset
+    assert (paper.encode, paper.update, paper.num_features) == ((), (128, 64, 24), 2)

@@ -96,6 +96,8 @@ class Args:
     """what a link sees, instead of the network preset's; paper: its own utilization and weight, nothing else"""
     rounds: int | None = None
     """K, instead of the network preset's"""
+    hidden: int | None = None
+    """D, instead of the network preset's: without rounds, 40 for as many parameters as the default network uses"""
     temperature: float = 1.0
     """sampling temperature of validation during training (what the checkpoint recommends is chosen at the end)"""
     validate_every: int = 25
@@ -188,6 +190,8 @@ def _check(args: Args) -> None:
         raise InputError("--num-instances, --generated or --workers: expected none below 0, and at least one instance")
     if args.num_instances and not args.topologies:
         raise InputError("no --topologies, expected at least one, or --num-instances 0 and --generated")
+    if (args.rounds or 0) < 0 or (args.hidden is not None and args.hidden < 1):
+        raise InputError("--rounds or --hidden: expected no fewer than 0 rounds and 1 hidden unit")
     if args.baseline == "group" and args.group_size < 2:
         raise InputError(f"--group-size {args.group_size}, expected at least 2 for --baseline group")
     if not 2 <= args.sizes[0] <= args.sizes[1]:

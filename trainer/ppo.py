@@ -63,6 +63,9 @@ def make_agent(args: Args) -> Agent:
     preset = PRESETS[args.preset]
     preset = preset if args.rounds is None else replace(preset, rounds=args.rounds)
     preset = preset if args.features is None else replace(preset, features=args.features)
+    if (size := args.hidden) is not None:
+        encode = (*preset.encode[:-1], size) if preset.encode else ()
+        preset = replace(preset, hidden=size, encode=encode, update=(*preset.update[:-1], size))
     generator = torch.Generator().manual_seed(args.seed)
     actor, critic = Actor(preset), Critic(preset) if args.baseline == "critic" else None
     # Without a skip connection a small last layer would also starve the gradients below it.
