@@ -9,14 +9,17 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from experiments.cost_points import short
+
 _MARKS = "osD^v"
 _OPENING = "*"
+_INT8 = "X"
 
 
 def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any], path: Path) -> None:
     """Write the figure: MLU over bytes, and over the time of light; lines join what nothing beats in both.
 
-    points, by_bytes, by_light : of `experiments.cost_tradeoff`, all and the undominated
+    points, by_bytes, by_light : of `experiments.cost_points`, all and the undominated
     """
     checkpoints = list(dict.fromkeys(point.checkpoint for point in points))
     increments = sorted({point.increments for point in points})
@@ -28,11 +31,14 @@ def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any]
             for point in points:
                 own = point.share == "candidate"
                 mark = _OPENING if point.opening > 1 else _MARKS[increments.index(point.increments) % len(_MARKS)]
+                at = getattr(point, of)
                 axes.plot(
-                    getattr(point, of), point.mlu, mark,
+                    at, point.mlu, _INT8 if point.wire == "int8" else mark,
                     color=f"C{checkpoints.index(point.checkpoint)}", markersize=3 + 1.5 * min(point.rounds, 3),
-                    fillstyle="full" if point.patience == 1 and own else "none", alpha=0.85 if own else 0.4,
+                    fillstyle="none" if point.patience else "full", alpha=0.85 if own else 0.4,
                 )  # fmt: skip
+                if point.shipped:
+                    axes.plot(at, point.mlu, "o", color="0.1", markersize=14, fillstyle="none")
             axes.set_xscale("log")
             axes.axhline(1.0, color="0.4", linewidth=0.8, linestyle=":")
             axes.grid(alpha=0.3)
@@ -45,9 +51,12 @@ def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any]
         right.set_xlabel("seconds that light takes")
         left.set_ylabel("MLU, relative to greedy (dotted)")
         marks = [(f"{n} per decision", _MARKS[increments.index(n) % len(_MARKS)], "0.3") for n in increments]
-        for words, mark, colour in [*((name, "o", f"C{i}") for i, name in enumerate(checkpoints)), *marks]:
+        names = [(short(name), "o", f"C{i}") for i, name in enumerate(checkpoints)]
+        for words, mark, colour in [*names, *marks]:
             right.plot([], [], mark, color=colour, label=words)
         right.plot([], [], _OPENING, color="0.3", label="several at first, then 1")
+        right.plot([], [], _INT8, color="0.3", label="int8 hidden states")
         right.plot([], [], "o", color="0.3", fillstyle="none", label="ends early")
-        right.legend(frameon=False, title="larger mark: more rounds", fontsize=8)
+        right.plot([], [], "o", color="0.1", markersize=10, fillstyle="none", label="as recommended")
+        right.legend(frameon=False, title="larger mark: more rounds", fontsize=7)
         figure.savefig(path, dpi=130)

@@ -83,7 +83,7 @@ def measure(nodes: int, checkpoint: Checkpoint, seed: int) -> Row:
     run_episode(topology, traffic, start, checkpoint, steps=2, seed=seed)
     began = time.process_time()
     trace = run_episode(
-        topology, traffic, start, checkpoint, steps=steps, seed=seed, temperature=_TEMPERATURE, opening=1
+        topology, traffic, start, checkpoint, steps=steps, seed=seed, temperature=_TEMPERATURE, opening=1, patience=0
     )
     central_s = time.process_time() - began
     preset = checkpoint.preset
