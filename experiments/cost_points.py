@@ -117,7 +117,7 @@ def settings_of(checkpoints: Sequence[str], increments: Sequence[int], patience:
                 # An opening goes with one link per decision: otherwise there are several anyway.
                 for first in sorted({1, opening}) if links == 1 else (1,):
                     found += [Setting(name, rounds, links, first, part) for part in patience]
-        found += [Setting(name, rounds, 1, opening, 0, wire="int8") for rounds in counts if rounds]
+        found += [Setting(name, k, 1, opening, part, wire="int8") for k in counts if k for part in patience]
         found.append(Setting(name, own, 1, opening, 0, "logits"))
     return found
 

@@ -53,7 +53,7 @@ def telling(points: Sequence[Point]) -> list[Point]:
         usual = own.get(point.checkpoint)
         return usual is not None and sum(getattr(point, name) != getattr(usual, name) for name in varied) <= 1
 
-    return [point for point in points if point.label in front or point.wire == "int8" or near(point)]
+    return [point for point in points if point.label in front or near(point)]
 
 
 def markdown(points: Sequence[Point]) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from experiments.cost_points import short
 
 _MARKS = "osD^v"
 _OPENING = "*"
 _INT8 = "X"
+_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+_SECONDS = (0.5, 1, 2, 3, 4, 5, 6, 7)
 
 
 def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any], path: Path) -> None:
@@ -47,6 +50,10 @@ def draw(points: Sequence[Any], by_bytes: Sequence[Any], by_light: Sequence[Any]
             left.annotate(words, (share, 1.0), (2, -10), xycoords=("data", "axes fraction"), textcoords="offset points")
         low, high = min(p.mlu for p in points), sorted(p.mlu for p in points)[int(0.9 * (len(points) - 1))]
         left.set_ylim(low - 0.1 * (high - low), high + 0.15 * (high - low))
+        for axes, ticks, unit in ((left, _SHARES, "{:.0%}"), (right, _SECONDS, "{:g}")):
+            axes.set_xticks(ticks)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, unit=unit: unit.format(value)))
+            axes.xaxis.set_minor_formatter(NullFormatter())
         left.set_xlabel("bytes on the wire, of the paper's")
         right.set_xlabel("seconds that light takes")
         left.set_ylabel("MLU, relative to greedy (dotted)")
