@@ -37,7 +37,7 @@ class Fault:
     impairment: Impairment = UNIMPAIRED
     during: str = "episode"
     lasts_s: tuple[float, float] = (0.01, 5.0)
-    trials: int = 100
+    trials: int = 50
     quick: int = 4
     same: bool = True
 
@@ -219,14 +219,14 @@ def _two(lab: Lab, random: Generator) -> Heal:
 
 FAULTS = {
     "none": Fault("nothing: the control", nothing, trials=100),
-    "loss-1": Fault("1 % of all frames are lost", nothing, Impairment(loss=0.01), trials=200),
-    "loss-10": Fault("10 % of all frames are lost", nothing, Impairment(loss=0.1), trials=200),
-    "loss-20": Fault("20 % of all frames are lost", nothing, Impairment(loss=0.2), trials=200),
-    "duplication": Fault("half of all frames come twice", nothing, Impairment(duplication=0.5), trials=200),
+    "loss-1": Fault("1 % of all frames are lost", nothing, Impairment(loss=0.01), trials=100),
+    "loss-10": Fault("10 % of all frames are lost", nothing, Impairment(loss=0.1), trials=100),
+    "loss-20": Fault("20 % of all frames are lost", nothing, Impairment(loss=0.2), trials=100),
+    "duplication": Fault("half of all frames come twice", nothing, Impairment(duplication=0.5), trials=100),
     "reordering": Fault(
-        "30 % of all frames come up to 64 link delays late", nothing, Impairment(reordering=0.3), trials=200
+        "30 % of all frames come up to 64 link delays late", nothing, Impairment(reordering=0.3), trials=100
     ),
-    "corruption": Fault("5 % of all frames are damaged", nothing, Impairment(corruption=0.05), trials=200),
+    "corruption": Fault("5 % of all frames are damaged", nothing, Impairment(corruption=0.05), trials=100),
     "everything": Fault(
         "loss 5 %, duplication 20 %, reordering 20 %, damage 2 %",
         nothing,
@@ -236,9 +236,9 @@ FAULTS = {
     "pause": Fault("an agent is stopped and continued", _pause),
     "pause-commit": Fault("an agent is stopped during the commit", _pause, during="commit"),
     "crash": Fault("an agent is killed and comes back", _crash, trials=500),
-    "crash-for-good": Fault("an agent is killed and stays away", _crash_for_good, trials=500),
-    "crash-commit": Fault("an agent is killed at any point of the commit", _crash, during="commit", trials=500),
-    "commit-points": Fault("a process is killed at every point of three commits", nothing, during="point", trials=0),
+    "crash-for-good": Fault("an agent is killed and stays away", _crash_for_good, trials=200),
+    "crash-commit": Fault("an agent is killed at any point of the commit", _crash, during="commit", trials=200),
+    "commit-points": Fault("a process is killed at every point of two commits", nothing, during="point", trials=0),
     "crash-all-commit": Fault("all agents are killed in the commit", _crash_all, during="commit"),
     "link-down": Fault("a link goes down", _link_down),
     "silent-link": Fault("a link loses everything", _silent_link),

@@ -28,7 +28,8 @@ from routing.topology import Topology
 
 READY_S = 30.0
 RECOVERED_S = 150.0  # after which nobody is waited for any more; what is measured is in the table
-SETTLE_S = 8.0  # for what is still under way when the last episode has been reported
+SETTLE_S = 8.0  # at most, for what is still under way when the last episode has been reported
+QUIET_S = 1.0  # in which nothing may happen after that
 _COMMIT = 300  # happenings in one, where the first episode had nothing to commit
 MAX_REMEMBERED = 1 << 20  # bytes of one agent's or the coordinator's memory
 Healing = tuple[Heal, float]  # how, and after how many seconds
@@ -179,7 +180,8 @@ def disturb(
         truth.violated("I6", f"no episode succeeded within {RECOVERED_S:g} s: {_state(lab)}")
     lab.auto = False
     lab.wait(lambda: lab.processes[COORDINATOR].program.protocol.idle, RECOVERED_S)
-    world.run_for(SETTLE_S)
+    lab.wait(lambda: not _running(lab), SETTLE_S)
+    world.run_for(QUIET_S)
     _check_quiet(lab, "after the healing")
     _measure(lab, struck, healed, trial)
 
@@ -254,7 +256,11 @@ def _measure(lab: Lab, struck: list[float], healed: list[float], trial: Trial) -
 def _state(lab: Lab) -> str:
     """Say what everybody is doing."""
     coordinator = lab.processes[COORDINATOR].program.protocol
-    running = {
-        lab.topology.nodes[router]: p.running for router in range(lab.topology.num_nodes) if (p := lab.protocol(router))
-    }
-    return f"coordinator {coordinator.phase.name}, waits for {coordinator.waiting_for()}; agents run {running}"
+    waiting = coordinator.waiting_for()
+    return f"coordinator {coordinator.phase.name}, waits for {waiting}; agents run {_running(lab)}"
+
+
+def _running(lab: Lab) -> dict[str, int]:
+    """Return the episodes that agents run, by router."""
+    agents = {node: lab.protocol(router) for router, node in enumerate(lab.topology.nodes)}
+    return {node: agent.running for node, agent in agents.items() if agent is not None and agent.running}

@@ -18,11 +18,18 @@ from typing import Any, Protocol
 
 from numpy.random import Generator, Philox
 
+_FEW = 100  # cancelled handles that may stay in the queue
 STORM = 100_000  # things that happen within one second; a small network needs a few thousand
 
 
 class Storm(Exception):
     """Programs keep each other busy without end."""
+
+
+class Timer(asyncio.TimerHandle):
+    """A timer that knows whether it is in the world's queue."""
+
+    queued = True
 
 
 class World:
@@ -40,13 +47,14 @@ class World:
         self.random: Generator = Generator(Philox(key=seed))
         self.happened = 0
         self._second, self._before = 0.0, 0  # when the present second began, and what had happened before
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, int, Callable[[], None], Timer | None]] = []
+        self._cancelled = 0  # of those in the queue
         self._order = itertools.count()
         self._moments: list[tuple[int, int, Callable[[], None]]] = []
 
-    def at(self, time: float, action: Callable[[], None]) -> None:
-        """Do something at a time; at once, if that is over."""
-        heapq.heappush(self._queue, (max(time, self.now), next(self._order), action))
+    def at(self, time: float, action: Callable[[], None], handle: Timer | None = None) -> None:
+        """Do something at a time; at once, if that is over; not at all if its handle is cancelled until then."""
+        heapq.heappush(self._queue, (max(time, self.now), next(self._order), action, handle))
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Do something later."""
@@ -55,6 +63,14 @@ class World:
     def when_happened(self, number: int, action: Callable[[], None]) -> None:
         """Do something as soon as `number` things have happened: between any two callbacks of any program."""
         heapq.heappush(self._moments, (number, next(self._order), action))
+
+    def cancelled(self) -> None:
+        """Note that a handle in the queue is about to be cancelled; forget those that are, when they are most."""
+        self._cancelled += 1
+        if self._cancelled > max(_FEW, len(self._queue) // 2):
+            self._queue = [entry for entry in self._queue if entry[3] is None or not entry[3].cancelled()]
+            heapq.heapify(self._queue)
+            self._cancelled = 1
 
     def run_until(self, condition: Callable[[], bool], limit_s: float) -> bool:
         """Let things happen until a condition holds, or nothing is left before `limit_s` seconds are over.
@@ -68,7 +84,13 @@ class World:
             if not self._queue or self._queue[0][0] > deadline:
                 self.now = deadline
                 return False
-            self.now, _, action = heapq.heappop(self._queue)
+            time, _, action, handle = heapq.heappop(self._queue)
+            if handle is not None:
+                handle.queued = False
+                if handle.cancelled():
+                    self._cancelled -= 1
+                    continue
+            self.now = time
             self.happened += 1
             if self.now >= self._second + 1.0:
                 self._second, self._before = self.now, self.happened
@@ -178,12 +200,14 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Put a callback into the queue for a time."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self.world.at(when, lambda: self._run(handle))
+        handle = Timer(when, callback, args, self, context)
+        self.world.at(when, lambda: self._run(handle), handle)
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: a cancelled handle is passed over when its time comes."""
+        """Let the world forget it."""
+        if isinstance(handle, Timer) and handle.queued:
+            self.world.cancelled()
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future of this loop."""
