@@ -104,11 +104,15 @@ def markdown(profiles: Sequence[Profile]) -> str:
         "|---|---" + "|--:" * (len(PARTS) + 4) + "|",
     ]  # fmt: skip
     for one in profiles:
-        shares = [f"{1e3 * getattr(one, part):.3g} ({getattr(one, part) / one.total:.0%})" for part in PARTS]
+        shares = [f"{_ms(getattr(one, part))} ({getattr(one, part) / one.total:.0%})" for part in PARTS]
         cells = [one.topology, one.checkpoint, str(one.decisions), str(one.increments), *shares]
-        cells += [f"{1e3 * one.total:,.3g}", f"{1e6 * one.total / max(one.decisions, 1):,.0f}"]
+        cells += [_ms(one.total), f"{1e6 * one.total / max(one.decisions, 1):,.0f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _ms(seconds: float) -> str:
+    return f"{1e3 * seconds:,.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.3g}"
 
 
 def _run(argv: Sequence[str] | None) -> int:

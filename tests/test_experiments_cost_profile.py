@@ -25,7 +25,7 @@ def test_the_episode_taken_apart_is_the_engines() -> None:
 def test_each_part_counts_at_its_least() -> None:
     one, other = (Profile("n", "c", 10, 1, 0.5, *parts) for parts in ((1.0, 2.0, 3.0, 4.0), (2.0, 1.0, 4.0, 3.0)))
     assert least([one, other]) == Profile("n", "c", 10, 1, 0.5, 1.0, 1.0, 3.0, 3.0)
-    assert "| n | c | 10 | 1 | 1e+03 (10%) | 2e+03 (20%) |" in markdown([one])
+    assert "| n | c | 10 | 1 | 1,000 (10%) | 2,000 (20%) |" in markdown([one])
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
