@@ -216,7 +216,7 @@ def _run(argv: Sequence[str] | None) -> int:
         run = partial(solve, source=source, chains=by_label, seed=options.seed, clock=options.clock)
         failed = work(tasks, run, journal, options.workers)
         rows = tables.rows_of(journal.records, source.keys, labels)
-    parts = [lines_of(rows, labels), verdicts(rows, names, options.episodes)]
+    parts = [lines_of(rows, labels), verdicts(rows, names, options.episodes)][: 2 if names else 1]
     console = Console(width=None if sys.stdout.isatty() else 160)
     for lines in parts:
         table = Table(*lines[0])
