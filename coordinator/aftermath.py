@@ -104,7 +104,8 @@ class Aftermath:
 
     def half_done(self, proposal: Proposal, topology: Topology) -> str:
         """Return the links whose costs are not as the last commit should have left them, in words; "" if all are."""
-        if self._settlement is None or self._deliberate or proposal.weights is None:
+        seen_right = self._look_at == float("inf")  # what is otherwise since then is an operator's
+        if self._settlement is None or self._deliberate or seen_right or proposal.weights is None:
             return ""
         names = [topology.link_name(link) for link in self._settlement.wrong(proposal.weights)]
         more = len(names) - _SHOWN

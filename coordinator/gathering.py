@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agent.control import Start, Status
 from coordinator.membership import Proposal, propose
 from coordinator.patience import Patience
@@ -19,8 +21,8 @@ class Gathering:
     Attributes
     ----------
     moved_at : when an agent came or went
-    changed_at : when the links or members of the proposal last changed
-    away : routers that cannot take part by the last proposal: offline, or not heard by their neighbours
+    changed_at : when the links or members of the last proposal changed
+    away : routers that cannot take part by it: offline, or not heard by their neighbours
     """
 
     def __init__(self, topology: Topology, patience: Patience) -> None:
@@ -75,6 +77,11 @@ class Gathering:
             return self.changed_at
         lost = proposal.why_absent.keys() <= self._met
         return self.changed_at + (self._patience.settle_s if lost else self._patience.gather_s)
+
+    def given_up_at(self, routers: Iterable[str]) -> float:
+        """Return when nobody waits for routers any more because all of them are away; infinity: one is not."""
+        away = all(router in self.away for router in routers)
+        return self.changed_at + min(self._patience.settle_s, self._patience.grace_s) if away else float("inf")
 
     def missing(self, wanted: Start | None) -> dict[str, str]:
         """Return what is wrong with each router that keeps the epoch from being complete."""

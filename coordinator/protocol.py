@@ -204,13 +204,10 @@ class CoordinatorProtocol:
             due = max(min(times, default=float("inf")), self._gathering.settled_at())
             return due if due < float("inf") else None
         patience, gathering = self._patience, self._gathering
-        if all(router in gathering.away for router in self.missing):
-            over = gathering.changed_at + min(patience.settle_s, patience.grace_s)
-        elif self.phase is Phase.CANCELLING:
+        over = self._heard + patience.silence_s
+        if self.phase is Phase.CANCELLING:
             over = max(self._heard, gathering.moved_at) + patience.grace_s
-        else:
-            over = self._heard + patience.silence_s
-        return max(over, self._not_before)
+        return max(min(over, gathering.given_up_at(self.missing)), self._not_before)
 
     def handle_timer(self, now: float) -> None:
         """Give up the episode if its time is over; begin what has waited long enough."""

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import signal
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator, Philox
 
-from emulation.console import RunConsole
-from emulation.isolate import run_isolated
-from emulation.network import running_fabric
-from emulation.options import parse
-from emulation.plan import prepare
-from emulation.prerequisites import check_emulation, extend_path
+from emulation.impair import End, ImpairedLink, Impairment
 from experiments.faults_campaign import Row
-from experiments.faults_live_network import LiveNetwork
+from experiments.faults_live_network import RECOVERED_S, LiveNetwork, in_network
 from experiments.faults_truth import Violation
 
 Heal = Callable[[], None]
-TOPOLOGY = "nsfnet"
 HEAL_S = 3.0
-RECOVERED_S = 90.0
 
 
 def _node(live: LiveNetwork, random: Generator) -> int:
@@ -79,6 +68,23 @@ def _lossy_link(live: LiveNetwork, random: Generator) -> Heal:
     return _filtered(live, _ends(live, random), f"udp dport {port} numgen random mod 100 < 10 drop")
 
 
+def _impaired(live: LiveNetwork, random: Generator, impairment: Impairment) -> Heal:
+    (near, near_interface), (far, far_interface) = _ends(live, random)
+    ends = End(live.fabric.pid(near), near_interface), End(live.fabric.pid(far), far_interface)
+    log = live.fabric.folder(near) / "impairment.log"
+    link = ImpairedLink(ends, live.fabric.agent_port, impairment, int(random.integers(2**31)), log)
+    link.start()
+    return link.stop
+
+
+def _delayed_link(live: LiveNetwork, random: Generator) -> Heal:
+    return _impaired(live, random, Impairment(delay_s=0.02, jitter_s=0.02))
+
+
+def _repeating_link(live: LiveNetwork, random: Generator) -> Heal:
+    return _impaired(live, random, Impairment(jitter_s=0.005, loss=0.05, duplication=0.5))
+
+
 def _broker_killed(live: LiveNetwork, _random: Generator) -> Heal:
     live.broker.process.send_signal(signal.SIGKILL)
     live.broker.process.wait()
@@ -104,6 +110,11 @@ LIVE_FAULTS: dict[str, tuple[str, Callable[[LiveNetwork, Generator], Heal]]] = {
     "live-link-down": ("an interface is taken down for 3 s", _link_down),
     "live-silent-link": ("nftables drop all that comes over a link for 3 s", _silent_link),
     "live-lossy-link": ("nftables drop 10 % of the agents' frames of a link for 3 s", _lossy_link),
+    "live-delayed-link": ("the agents' frames of a link come 20 to 40 ms late and out of order for 3 s", _delayed_link),
+    "live-repeating-link": (
+        "half of the agents' frames of a link come twice, 5 % never, all out of order for 3 s",
+        _repeating_link,
+    ),
     "live-broker-killed": ("kill -9 of mosquitto, started again after 3 s", _broker_killed),
     "live-broker-and-agent-killed": (
         "kill -9 of mosquitto and of an agent, which is started again at once, mosquitto after 3 s",
@@ -121,33 +132,17 @@ def run_live(names: list[str], trials: int, seed: int, progress: Callable[[str],
     EmulationError, InputError
         If a tool is missing.
     """
-    extend_path()
-    check_emulation()
-    with tempfile.TemporaryDirectory(prefix="lockstep-live-") as folder:
-        result = Path(folder) / "rows.json"
-        code = run_isolated(lambda _: _body(Path(folder), names, trials, seed, result, progress))
-        if code != 0 or not result.exists():
-            raise RuntimeError(f"the emulation ended with code {code}")
-        return [_row(record) for record in json.loads(result.read_text())]
-
-
-def _body(folder: Path, names: list[str], trials: int, seed: int, result: Path, progress: Callable[[str], None]) -> int:
-    logging.disable(logging.INFO)
-    plan = prepare(parse([TOPOLOGY]))
     random = Generator(Philox(key=[seed, 0x6C697665]))
     rows = {name: Row(name, LIVE_FAULTS[name][0]) for name in names}
-    run = folder / "run"
-    run.mkdir()
-    with RunConsole(json_only=True) as console, running_fabric(plan, run, console) as fabric:
-        with LiveNetwork(plan, fabric, run) as live:
-            if live.good_episode(0, RECOVERED_S) is None:
-                raise RuntimeError("no episode succeeds before any fault")
-            for number in range(trials):
-                for name in names:
-                    progress(f"{name}: {number + 1} of {trials}")
-                    _trial(live, name, random, rows[name])
-    result.write_text(json.dumps([vars(row) for row in rows.values()]))
-    return 0
+
+    def work(live: LiveNetwork) -> list[dict[str, object]]:
+        for number in range(trials):
+            for name in names:
+                progress(f"{name}: {number + 1} of {trials}")
+                _trial(live, name, random, rows[name])
+        return [vars(row) for row in rows.values()]
+
+    return [_row(record) for record in in_network(work)]
 
 
 def _row(record: dict[str, object]) -> Row:

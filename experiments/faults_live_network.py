@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,14 +31,21 @@ from agent.program import Shared
 from emulation.agentconf import TOPOLOGY_FILE, agent_config, on_fabric, write_shared
 from emulation.agents import LOG_FILE, Agents
 from emulation.broker import Broker
+from emulation.console import RunConsole
 from emulation.doors import Entry
 from emulation.fabric import Fabric
-from emulation.plan import Plan
+from emulation.isolate import run_isolated
+from emulation.network import running_fabric
+from emulation.options import parse
+from emulation.plan import Plan, prepare
+from emulation.prerequisites import check_emulation, extend_path
 from emulation.processes import EmulationError, run_in_each, start_in
 from policy.mpnn import Network
 from routing.state import RoutingState
 
+TOPOLOGY = "nsfnet"
 STEPS = 40
+RECOVERED_S = 90.0
 EVERY_S = 0.2
 HELLO_S, DEAD_S = 0.33, 1.0  # three hellos in a second, as the figures ask for
 _ROOT = Path(__file__).parent.parent
@@ -133,6 +142,18 @@ class LiveNetwork:
 
         found = self.wait_for(good, since, limit_s)
         return None if found is None else (begun[found[1]["episode"]], found[1])
+
+    def expect(self, what: Callable[[dict[str, Any]], bool], since: int) -> None:
+        """Wait for a record that fits, from number `since` on; raise EmulationError if none comes."""
+        if self.wait_for(what, since, RECOVERED_S) is None:
+            raise EmulationError(f"the coordinator does not say what is expected within {RECOVERED_S:g} s")
+
+    def expect_good(self, since: int) -> tuple[float, dict[str, Any]]:
+        """Return begin and end of the first episode from record `since` on that ends well; raise EmulationError."""
+        found = self.good_episode(since, RECOVERED_S)
+        if found is None:
+            raise EmulationError(f"no episode ends well within {RECOVERED_S:g} s")
+        return found
 
     def noticed(self, since: int) -> float | None:
         """Return when the coordinator told of something that is not as it should be, from record `since` on."""
@@ -241,3 +262,34 @@ class LiveNetwork:
             for match in _DECIDED.finditer(text):
                 chosen.setdefault((int(match["episode"]), int(match["step"])), set()).add(match["links"])
         return chosen
+
+
+def in_network(work: Callable[[LiveNetwork], Any]) -> Any:
+    """Return what `work` returns (as JSON has it) of a network in which an episode has succeeded.
+
+    Raises
+    ------
+    EmulationError, InputError
+        If a tool is missing.
+    """
+    extend_path()
+    check_emulation()
+    with tempfile.TemporaryDirectory(prefix="lockstep-live-") as folder:
+        result = Path(folder) / "result.json"
+
+        def body() -> int:
+            logging.disable(logging.INFO)
+            plan = prepare(parse([TOPOLOGY]))
+            run = Path(folder) / "run"
+            run.mkdir()
+            with RunConsole(json_only=True) as console, running_fabric(plan, run, console) as fabric:
+                with LiveNetwork(plan, fabric, run) as live:
+                    if live.good_episode(0, RECOVERED_S) is None:
+                        raise RuntimeError("no episode succeeds before any fault")
+                    result.write_text(json.dumps(work(live)))
+            return 0
+
+        code = run_isolated(lambda _: body())
+        if code != 0 or not result.exists():
+            raise RuntimeError(f"the emulation ended with code {code}")
+        return json.loads(result.read_text())

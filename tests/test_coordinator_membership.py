@@ -302,6 +302,23 @@ def test_a_commit_after_which_links_carry_more_than_predicted_is_taken_back() ->
     assert bench.of(HalfCommitted) == []
 
 
+def test_old_costs_set_by_hand_while_a_commit_is_watched_are_an_operators() -> None:
+    bench = Bench()
+    bench.submit(watch_s=600.0)
+    new = ONES * 3
+    for one in everybody(new).values():
+        bench.receive(one)
+    bench.results("committed", mlu_best=0.5, began=True, live_weights=packed(ONES), best_weights=packed(new))
+    bench.submit("again")
+    bench.wait(PATIENCE.look_s)
+    bench.results("kept")
+    for one in everybody().values():
+        bench.receive(one)
+    bench.submit("once more")
+    assert len(bench.starts) == 3 and not bench.starts[-1].restore
+    assert bench.of(HalfCommitted) == []
+
+
 def test_commits_are_held_apart() -> None:
     bench = Bench(replace(PATIENCE, hold_s=20.0))
     bench.submit()
