@@ -17,7 +17,9 @@ from typing import NoReturn
 
 import msgspec
 
+from agent.session import OVERHEAD
 from experiments.cost_engines import Row, central, distributed
+from experiments.cost_model import WIRE_HEADERS
 from routing.errors import InputError
 
 NETWORKS = ("nsfnet", "gbn", "geant2", "synth500", "synth1000")
@@ -100,9 +102,9 @@ def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table, beside the paper's."""
     lines = [
         "| network | engine | T | s | CPU s | paper s | MLU | greedy, T | greedy, same time | frames/link | hidden kB "
-        "| sharing kB | control kB | repeated kB | payload kB | wire kB | paper kB | wire MB/s | CPU s/router "
-        "| propagation s |",
-        "|---" * 20 + "|",
+        "| sharing kB | control kB | of it repeated kB | payload kB | frame kB | wire kB | paper kB | wire MB/s "
+        "| CPU s/router | propagation s | interfaces apart |",
+        "|---|---" + "|--:" * 20 + "|",
     ]
     for row in rows:
         paper_s = f"{PAPER_S[row.topology]:g}" if row.topology in PAPER_S else ""
@@ -115,6 +117,7 @@ def table(rows: Sequence[Row]) -> str:
                 row.sharing_bytes_per_link,
                 row.control_bytes_per_link,
                 row.repeated_bytes_per_link,
+                row.bytes_per_link - OVERHEAD * row.frames_per_link,
                 row.bytes_per_link,
                 row.wire_bytes_per_link,
             )
@@ -135,9 +138,15 @@ def table(rows: Sequence[Row]) -> str:
             f"{row.rate_mb_s:.3g}{mark}",
             f"{row.compute_s_per_router:.3g}",
             f"{row.propagation_s:.3g}",
+            "" if row.counts_apart is None else f"{row.counts_apart:.2%}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", f"\\* by calculation. Calibration loop: {1e3 * min(row.calibration_s for row in rows):.0f} ms."]
+    lines += [
+        "",
+        f"kB per directed link and optimisation: payload; frames (counter and tag: {OVERHEAD} bytes); on the wire "
+        f"(UDP, IPv4, Ethernet: {WIRE_HEADERS} bytes). \\* by calculation. Calibration loop: "
+        f"{1e3 * min(row.calibration_s for row in rows):.0f} ms.",
+    ]
     return "\n".join(lines)
 
 
