@@ -236,6 +236,8 @@ def _check_decisions(lab: Lab) -> None:
             steps=setting.steps,
             seed=order.seed,
             temperature=1.0,
+            opening=order.opening,
+            patience=order.patience,
         )
         if trace.actions.tolist() != decided:
             lab.truth.violated("I1", f"episode {order.episode} decided {decided}, undisturbed {trace.actions.tolist()}")
