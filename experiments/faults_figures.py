@@ -21,6 +21,7 @@ import numpy as np
 
 import agent.protocol
 import agent.session
+from coordinator.outcome import Outcome
 from experiments.faults_floor import substituted
 from experiments.faults_lab import COORDINATOR, Lab
 from experiments.faults_mixed import run_mixed
@@ -30,6 +31,7 @@ from experiments.virtual_network import Impairment
 
 Tell = Callable[[str], None]
 LONG_STEPS = 25
+SEEDS_PER_LAB = 20  # whose episodes follow each other on one network
 IMPAIRMENTS = {
     "nothing": Impairment(),
     "loss 1 %": Impairment(loss=0.01),
@@ -44,27 +46,26 @@ IMPAIRMENTS = {
 def loss(seeds: int, tell: Tell) -> dict[str, object]:
     """Return, by impairment, how many episodes ended at the first attempt, how long they took, how many differed.
 
-    An episode has `LONG_STEPS` steps on links of 1 ms; the same seed draws the same network, matrix and actions.
+    An episode has `LONG_STEPS` steps on links of 1 ms; the same seed draws the same network, matrix and actions,
+    of which each lab starts its own thousand.
     """
     lengths: dict[str, list[float]] = {name: [] for name in IMPAIRMENTS}
     first: dict[str, int] = dict.fromkeys(IMPAIRMENTS, 0)
     differing: dict[str, int] = dict.fromkeys(IMPAIRMENTS, 0)
-    for seed in range(seeds):
-        reference: list[list[int]] = []
+    for lab_seed in range(0, seeds, SEEDS_PER_LAB):
+        reference: dict[int, list[list[int]]] = {}
         for name, impairment in IMPAIRMENTS.items():
-            tell(f"{name}: seed {seed + 1} of {seeds}")
-            with Lab(replace(make_setting(seed), steps=LONG_STEPS), seed, impairment=impairment) as lab:
-                lab.submit()
-                lab.wait(lambda lab=lab: any(one.verdict != "aborted" for _, one in lab.outcomes()), 120.0)  # type: ignore[misc]
-                outcomes = [outcome for _, outcome in lab.outcomes()]
-            root = outcomes[-1].root if outcomes else None
-            if root is None:
-                differing[name] += 1
-                continue
-            first[name] += len(outcomes) == 1
-            reference = reference or root.links
-            differing[name] += root.links != reference
-            lengths[name].append(max(result.episode_s for result in outcomes[-1].results.values()))
+            with Lab(replace(make_setting(lab_seed), steps=LONG_STEPS), lab_seed, impairment=impairment) as lab:
+                for seed in range(lab_seed, min(seeds, lab_seed + SEEDS_PER_LAB)):
+                    tell(f"{name}: seed {seed + 1} of {seeds}")
+                    outcomes = _until_done(lab)
+                    root = outcomes[-1].root if outcomes else None
+                    if root is None:
+                        differing[name] += 1
+                        continue
+                    first[name] += len(outcomes) == 1
+                    differing[name] += root.links != reference.setdefault(seed, root.links)
+                    lengths[name].append(max(result.episode_s for result in outcomes[-1].results.values()))
     usual = float(np.mean(lengths["nothing"]))
     return {
         name: {
@@ -76,6 +77,14 @@ def loss(seeds: int, tell: Tell) -> dict[str, object]:
         }
         for name in IMPAIRMENTS
     }
+
+
+def _until_done(lab: Lab) -> list[Outcome]:
+    """Submit a request; return the outcomes of its attempts, the last of which was not aborted if all is well."""
+    lab.forget()
+    lab.submit()
+    lab.wait(lambda: any(outcome.verdict != "aborted" for _, outcome in lab.outcomes()), 120.0)
+    return [outcome for _, outcome in lab.outcomes()]
 
 
 def resident_bytes() -> int:
@@ -92,9 +101,7 @@ def memory(episodes: int, tell: Tell) -> dict[str, object]:
             lab.submit()
             if not lab.wait(lambda: bool(lab.outcomes()), 60.0):
                 raise RuntimeError(f"episode {number} has not ended")
-            lab.user.clear()  # what the lab notes is not the programs'
-            lab.happenings.clear()
-            lab.truth.forget()
+            lab.forget()  # what the lab notes is not the programs'
             if number % 100 == 0:
                 tell(f"{number} of {episodes} episodes")
             if number in (episodes // 10, episodes):

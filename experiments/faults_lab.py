@@ -29,6 +29,7 @@ from agent.program import AgentProgram, Shared
 from agent.protocol import AgentProtocol
 from coordinator.events import EpisodeEnded
 from coordinator.mqtt import Coordinator
+from coordinator.outcome import Outcome
 from coordinator.protocol import CoordinatorProtocol, Request
 from coordinator.request import make_request
 from experiments.faults_floor import Floor, Process, Substitution, substituted
@@ -45,7 +46,7 @@ from routing.initial import initial_weights
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
-HELLO_S, DEAD_S, STALL_S = 0.1, 0.3, 2.0  # three hellos
+HELLO_S, DEAD_S, STALL_S = 0.09, 0.3, 2.0  # three hellos and their way
 COORDINATOR = -1  # its number among the processes
 _BROKER = parse_broker("unix:/lab")
 
@@ -98,6 +99,7 @@ class Lab:
         self.broker.taps.append(self._overhear)
         self.processes: dict[int, Process] = {}
         self.user: list[tuple[float, object]] = []
+        self._outcomes: list[tuple[float, Outcome]] = []
         self.happenings: list[tuple[int, object]] = []
         self.largest = 0
         self.liars: dict[int, Liar] = {}
@@ -163,6 +165,7 @@ class Lab:
                 self.user.append((self.world.now, event))
                 self.happenings.append((self.world.happened, event))
                 if isinstance(event, EpisodeEnded):
+                    self._outcomes.append((self.world.now, event.outcome))
                     self.truth.reported(event.outcome)
         finally:
             running.cancel()
@@ -265,9 +268,15 @@ class Lab:
         process = self.processes[COORDINATOR]
         process.loop.run(process.program.submit, self.request())
 
-    def outcomes(self) -> list[tuple[float, Any]]:
+    def outcomes(self) -> list[tuple[float, Outcome]]:
         """Return (time, outcome) of all episodes that were reported."""
-        return [(at, event.outcome) for at, event in self.user if isinstance(event, EpisodeEnded)]
+        return self._outcomes
+
+    def forget(self) -> None:
+        """Forget what is over: of very many episodes nobody could keep everything."""
+        for noted in (self.user, self.happenings, self._outcomes):
+            noted.clear()
+        self.truth.forget()
 
     def wait(self, condition: Callable[[], bool], limit_s: float) -> bool:
         """Let time pass until something holds."""

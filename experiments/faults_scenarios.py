@@ -30,6 +30,7 @@ class Fault:
     lasts_s : how long until it heals, drawn between these
     trials, quick : how many, in full and in the quick campaign; 0: as many as there are points
     same : every episode that comes to an end decides as the undisturbed one
+    harmless : the episode that runs ends well, and nothing of its result is lost
     """
 
     about: str
@@ -40,6 +41,7 @@ class Fault:
     trials: int = 50
     quick: int = 4
     same: bool = True
+    harmless: bool = False
 
 
 def nothing(_lab: Lab, _random: Generator) -> None:
@@ -245,9 +247,11 @@ FAULTS = {
     "one-way": Fault("agents' frames are lost in one direction of a link", _one_way),
     "partition": Fault("the network falls into two halves", _partition),
     "partition-commit": Fault("it falls into two halves during the commit", _partition, during="commit"),
-    "broker-dead": Fault("the broker is dead for up to a minute", _broker_dies, lasts_s=(0.05, 60.0)),
-    "broker-minute": Fault("the broker is dead for a minute", _broker_dies, lasts_s=(60.0, 60.0)),
-    "broker-dead-commit": Fault("likewise, in the commit", _broker_dies, during="commit", lasts_s=(0.05, 60.0)),
+    "broker-dead": Fault("the broker is dead for up to a minute", _broker_dies, lasts_s=(0.05, 60.0), harmless=True),
+    "broker-minute": Fault("the broker is dead for a minute", _broker_dies, lasts_s=(60.0, 60.0), harmless=True),
+    "broker-dead-commit": Fault(
+        "likewise, in the commit", _broker_dies, during="commit", lasts_s=(0.05, 60.0), harmless=True
+    ),
     "broker-dead-crash": Fault(
         "the broker dies and an agent with it, which comes back before the broker",
         _broker_and_agent_die,

@@ -90,6 +90,8 @@ def run_trial(name: str, fault: Fault, seed: int, plant: Plant | None = None) ->
             disturb(lab, partial(arm, lab, after), partial(_strike, lab, fault, random), trial)
             if fault.same:
                 _check_decisions(lab)
+            if fault.harmless:
+                _check_endings(lab)
             if fault.strike is nothing:
                 trial.detection_s = trial.recovery_s = trial.next_s = None
     return trial
@@ -241,6 +243,14 @@ def _check_decisions(lab: Lab) -> None:
         )
         if trace.actions.tolist() != decided:
             lab.truth.violated("I1", f"episode {order.episode} decided {decided}, undisturbed {trace.actions.tolist()}")
+
+
+def _check_endings(lab: Lab) -> None:
+    """Check that every episode ended well, with every router's result."""
+    for _, outcome in lab.outcomes():
+        if outcome.verdict not in ("committed", "kept") or len(outcome.results) != lab.topology.num_nodes:
+            what = f"{outcome.verdict} ({outcome.reason}), {len(outcome.results)} results"
+            lab.truth.violated("I6", f"episode {outcome.episode} suffered: {what}")
 
 
 def _measure(lab: Lab, struck: list[float], healed: list[float], trial: Trial) -> None:
