@@ -271,3 +271,26 @@ def test_an_agent_comes_back_without_the_broker_and_is_known_once_that_is_there(
         assert lab.wait(lambda: len(lab.outcomes()) == 2, 5.0)
         _, outcome = lab.outcomes()[-1]
         assert outcome.verdict in ("committed", "kept") and len(outcome.results) == lab.topology.num_nodes
+
+
+def test_cancelled_timers_leave_the_queue_and_the_clock_alone() -> None:
+    world = World(1)
+    loop = make_loop(world, "p")
+    fired: list[float] = []
+
+    async def main() -> None:
+        for number in range(5000):
+            timer = asyncio.get_running_loop().call_later(1000.0 + number, lambda: fired.append(-1.0))
+            await asyncio.sleep(0.001)
+            timer.cancel()
+            timer.cancel()
+        asyncio.get_running_loop().call_later(1.0, lambda: fired.append(world.now))
+
+    task = loop.start(main())
+    assert world.run_until(task.done, 10.0)
+    assert len(world._queue) < 250
+    happened = world.happened
+    assert not world.run_until(lambda: False, 10_000.0)
+    assert fired == [pytest.approx(6.0)]
+    assert world.happened == happened + 1
+    assert world._queue == [] and world._cancelled == 0
