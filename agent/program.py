@@ -153,7 +153,6 @@ class AgentProgram:
             self._protocol.refuse_episode(message.episode, str(error), monotonic())
             self._after_call()
             return
-        self._watch.end_measuring()
         self._watch_s = order.watch_s
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._protocol.start_episode(order, live, monotonic())

@@ -121,12 +121,8 @@ class OspfWatch:
                 await asyncio.sleep(SETTLE_S)
 
     def measure_for(self, seconds: float) -> None:
-        """Measure for a while."""
+        """Measure for a while from now on; 0: no more."""
         self._windows_left = int(seconds // WINDOW_S)
-
-    def end_measuring(self) -> None:
-        """Measure no more."""
-        self._windows_left = 0
 
     async def measure(self) -> None:
         """Count what the links carry, window by window, while that is wanted."""

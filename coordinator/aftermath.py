@@ -42,6 +42,7 @@ class Aftermath:
         self._look_at = 0.0  # when all agents will have seen what became of the costs
         self._ended_at = self._hold_until = float("-inf")
         self._guard: Guard | None = None
+        self._watched_s = 0.0  # how long it looks
         self._windows: dict[str, int] = {}
 
     def began(self, start: Start) -> None:
@@ -65,15 +66,18 @@ class Aftermath:
             return
         self._settlement = settlement
         self._look_at = now + self._patience.look_s
+        # What was taken back would be found again as long as the same traffic is asked for: do not swing fast.
+        hold_s = max(self._patience.hold_s, self._watched_s) if self._deliberate else self._patience.hold_s
         self._guard = None
         self._deliberate = False
         good = all(name in results and results[name].status == "committed" for name in members)
         start = self.template
         if good:
-            self._hold_until = now + self._patience.hold_s
+            self._hold_until = now + hold_s
             predicted = results[members[0]].mlu_best
             if start is not None and start.watch_s > 0 and not start.restore and predicted > 0:
                 self._guard = Guard(self._topology, self._scale, predicted, members)
+                self._watched_s = start.watch_s
                 self.limit = EXCESS * predicted
         self.name = f"restore the costs of episode {episode}"
 

@@ -83,7 +83,7 @@ class LiveNetwork:
         np.save(matrix, self.plan.traffic.demand)
         command = [sys.executable, "-m", "coordinator", "--topology", str(self._folder / TOPOLOGY_FILE)]
         command += ["--broker", str(self.broker.address), "--traffic", str(matrix), "--steps", str(STEPS)]
-        command += ["--every", str(EVERY_S), "--timeout", "10", "--json"]
+        command += ["--every", str(EVERY_S), "--hold", str(EVERY_S), "--timeout", "10", "--json"]
         self._coordinator = subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, start_new_session=True)
         assert self._coordinator.stdout is not None
         os.set_blocking(self._coordinator.stdout.fileno(), False)
@@ -264,8 +264,10 @@ class LiveNetwork:
         return chosen
 
 
-def in_network(work: Callable[[LiveNetwork], Any]) -> Any:
+def in_network(work: Callable[[LiveNetwork], Any], topology: str = TOPOLOGY) -> Any:
     """Return what `work` returns (as JSON has it) of a network in which an episode has succeeded.
+
+    `topology` is a name or a file.
 
     Raises
     ------
@@ -279,7 +281,7 @@ def in_network(work: Callable[[LiveNetwork], Any]) -> Any:
 
         def body() -> int:
             logging.disable(logging.INFO)
-            plan = prepare(parse([TOPOLOGY]))
+            plan = prepare(parse([topology]))
             run = Path(folder) / "run"
             run.mkdir()
             with RunConsole(json_only=True) as console, running_fabric(plan, run, console) as fabric:

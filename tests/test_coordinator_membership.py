@@ -300,6 +300,11 @@ def test_a_commit_after_which_links_carry_more_than_predicted_is_taken_back() ->
     bench.wait(20.0)
     assert {start.episode for start in bench.starts} == {1, 2} and bench.protocol.idle
     assert bench.of(HalfCommitted) == []
+    bench.submit("the same again")  # is held back for as long as was watched
+    bench.wait(39.0)
+    assert len(bench.of(EpisodeStarted)) == 2
+    bench.wait(2.0)
+    assert len(bench.of(EpisodeStarted)) == 3
 
 
 def test_old_costs_set_by_hand_while_a_commit_is_watched_are_an_operators() -> None:
