@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from experiments.faults_live_network import RECOVERED_S, STEPS, LiveNetwork, in_network
+from experiments.faults_emulation import in_network
+from experiments.faults_live_network import RECOVERED_S, STEPS, LiveNetwork
 from routing.errors import DisconnectedTopology, InputError
 from routing.state import RoutingState
 from routing.subnetwork import Subnetwork, without

@@ -11,7 +11,8 @@ from numpy.random import Generator, Philox
 
 from emulation.impair import End, ImpairedLink, Impairment
 from experiments.faults_campaign import Row
-from experiments.faults_live_network import RECOVERED_S, LiveNetwork, in_network
+from experiments.faults_emulation import in_network
+from experiments.faults_live_network import RECOVERED_S, LiveNetwork
 from experiments.faults_truth import Violation
 
 Heal = Callable[[], None]
@@ -171,6 +172,7 @@ def _trial(live: LiveNetwork, name: str, random: Generator, row: Row) -> None:
     heal()
     healed, mark = time.monotonic(), len(live.records)
     good = live.good_episode(mark, RECOVERED_S)
+    whole = live.good_episode(mark, RECOVERED_S, whole=True)
     noticed = live.noticed(since)
     row.trials += 1
     if noticed is not None and noticed < healed:
@@ -179,7 +181,7 @@ def _trial(live: LiveNetwork, name: str, random: Generator, row: Row) -> None:
         row.recovery_s.append(meanwhile[0] - struck)
     elif good is not None:
         row.recovery_s.append(good[0] - healed)
-    for violation in _violations(live, decided, since, before, good is not None):
+    for violation in _violations(live, decided, since, before, whole is not None):
         row.violations[violation.invariant] += 1
         row.shown.append(str(violation))
 
@@ -206,8 +208,11 @@ def _violations(
             violated("I6", f"episode {record['episode']} is {record['status']} without a reason")
     live.poll(0.5)
     costs = live.costs()
-    last = next((record for record in reversed(ended) if record["status"] in ("committed", "kept")), None)
+    good = [record for record in ended if record["status"] in ("committed", "kept")]
+    last = next((record for record in reversed(good) if live.is_whole(record["episode"])), None)
     after = live.mlu(costs)
+    if last is not None and any(one["status"] == "committed" and not live.is_whole(one["episode"]) for one in good):
+        before = last["mlu_live"]  # what is best without a link may be worse once that is back
     if after > before:
         violated("I3", f"the MLU rose from {before:.4f} to {after:.4f}")
     if last is not None and last["mlu_live"] is not None:

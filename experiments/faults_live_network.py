@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import re
 import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -31,25 +29,20 @@ from agent.program import Shared
 from emulation.agentconf import TOPOLOGY_FILE, agent_config, on_fabric, write_shared
 from emulation.agents import LOG_FILE, Agents
 from emulation.broker import Broker
-from emulation.console import RunConsole
 from emulation.doors import Entry
 from emulation.fabric import Fabric
-from emulation.isolate import run_isolated
-from emulation.network import running_fabric
-from emulation.options import parse
-from emulation.plan import Plan, prepare
-from emulation.prerequisites import check_emulation, extend_path
+from emulation.plan import Plan
 from emulation.processes import EmulationError, run_in_each, start_in
 from policy.mpnn import Network
 from routing.state import RoutingState
 
-TOPOLOGY = "nsfnet"
 STEPS = 40
 RECOVERED_S = 90.0
 EVERY_S = 0.2
 HELLO_S, DEAD_S = 0.33, 1.0  # three hellos in a second, as the figures ask for
 _ROOT = Path(__file__).parent.parent
 _DECIDED = re.compile(r"\[(?P<router>\S+) ep=(?P<episode>\d+) step=(?P<step>\d+)\] (?P<links>links \([^)]*\))")
+_OF = re.compile(r"(\d+) of (\d+) (?:links|agents)")
 _PROGRESS = ("step_done", "agent_joined", "all_ready", "episode_started", "broker_connected")
 
 
@@ -127,12 +120,15 @@ class LiveNetwork:
                 return None
             self.poll(min(left, 0.05))
 
-    def good_episode(self, since: int, limit_s: float) -> tuple[float, dict[str, Any]] | None:
-        """Wait for an episode that begins from record `since` on and ends well; return its begin, and its end."""
+    def good_episode(self, since: int, limit_s: float, *, whole: bool = False) -> tuple[float, dict[str, Any]] | None:
+        """Wait for an episode that begins from record `since` on and ends well; return its begin, and its end.
+
+        whole : of all links and agents
+        """
         begun: dict[int, float] = {}
 
         def good(record: dict[str, Any]) -> bool:
-            if record["event"] == "episode_started":
+            if record["event"] == "episode_started" and (not whole or self.is_whole(record["episode"])):
                 begun[record["episode"]] = next(at for at, one in self.records[since:] if one is record)
             return (
                 record["event"] == "episode_ended"
@@ -142,6 +138,16 @@ class LiveNetwork:
 
         found = self.wait_for(good, since, limit_s)
         return None if found is None else (begun[found[1]["episode"]], found[1])
+
+    def is_whole(self, episode: int) -> bool:
+        """Whether an episode that has begun is one of all links and agents."""
+        count = True
+        for _, record in self.records:
+            if record["event"] == "epoch_formed":
+                count = all(have == of for have, of in _OF.findall(record["epoch"]))
+            elif record["event"] == "episode_started" and record["episode"] == episode:
+                break
+        return count
 
     def expect(self, what: Callable[[dict[str, Any]], bool], since: int) -> None:
         """Wait for a record that fits, from number `since` on; raise EmulationError if none comes."""
@@ -262,36 +268,3 @@ class LiveNetwork:
             for match in _DECIDED.finditer(text):
                 chosen.setdefault((int(match["episode"]), int(match["step"])), set()).add(match["links"])
         return chosen
-
-
-def in_network(work: Callable[[LiveNetwork], Any], topology: str = TOPOLOGY) -> Any:
-    """Return what `work` returns (as JSON has it) of a network in which an episode has succeeded.
-
-    `topology` is a name or a file.
-
-    Raises
-    ------
-    EmulationError, InputError
-        If a tool is missing.
-    """
-    extend_path()
-    check_emulation()
-    with tempfile.TemporaryDirectory(prefix="lockstep-live-") as folder:
-        result = Path(folder) / "result.json"
-
-        def body() -> int:
-            logging.disable(logging.INFO)
-            plan = prepare(parse([topology]))
-            run = Path(folder) / "run"
-            run.mkdir()
-            with RunConsole(json_only=True) as console, running_fabric(plan, run, console) as fabric:
-                with LiveNetwork(plan, fabric, run) as live:
-                    if live.good_episode(0, RECOVERED_S) is None:
-                        raise RuntimeError("no episode succeeds before any fault")
-                    result.write_text(json.dumps(work(live)))
-            return 0
-
-        code = run_isolated(lambda _: body())
-        if code != 0 or not result.exists():
-            raise RuntimeError(f"the emulation ended with code {code}")
-        return json.loads(result.read_text())

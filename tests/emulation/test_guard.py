@@ -12,7 +12,8 @@ from coordinator.settlement import EXCESS
 from emulation.fabric import SINK_PORTS
 from emulation.flows import Stream, TrafficSender
 from emulation.schedule import frame_size, timetables
-from experiments.faults_live_network import LiveNetwork, in_network
+from experiments.faults_emulation import in_network
+from experiments.faults_live_network import LiveNetwork
 from routing.formats import load_topology, save_topology
 from routing.topology import Topology
 
