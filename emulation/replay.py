@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from agent.order import Order
 from emulation.results import MANIFEST_FILE, STEPS_FILE, SUMMARY_FILE, Run, read_run
 from policy.checkpoint import Checkpoint, load_checkpoint
-from policy.episode import EpisodeTrace, run_episode
+from policy.episode import run_episode
+from policy.trace import EpisodeTrace
 from routing.errors import InputError
 from routing.subnetwork import Subnetwork, without
 from routing.topology import Topology

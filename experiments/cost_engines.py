@@ -18,8 +18,9 @@ from baselines.result import Budget
 from emulation.records import Summary
 from experiments.cost_model import calculated, delays, propagation
 from policy.checkpoint import Checkpoint, load_checkpoint
-from policy.episode import Episode, EpisodeTrace, default_steps, default_threads, run_episode
+from policy.episode import Episode, default_steps, default_threads, run_episode
 from policy.mpnn import Network
+from policy.trace import EpisodeTrace
 from routing.errors import InputError
 from routing.formats import load_network
 from routing.state import RoutingState, inverse_capacity

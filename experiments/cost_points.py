@@ -17,9 +17,10 @@ from experiments.cost_int8 import HeardNetwork, Int8Network
 from experiments.cost_model import calculated, delays, propagation
 from experiments.quality_instances import Instance, Source
 from policy.checkpoint import Checkpoint, load_checkpoint
-from policy.episode import EpisodeTrace, default_steps, run_episode
+from policy.episode import default_steps, run_episode
 from policy.mpnn import Network
 from policy.schedule import is_over, patience_of
+from policy.trace import EpisodeTrace
 
 SHARES = ("candidate", "logits")
 WIRES = {"float16": 2, "int8": 1}  # bytes of one number of a hidden state

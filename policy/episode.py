@@ -1,4 +1,7 @@
-"""One episode: T steps on one (topology, traffic matrix), each raising the weight of the link that the policy sampled.
+"""One episode: T steps on one (topology, traffic matrix), each changing the weight of the link that the policy sampled.
+
+The link's weight grows by one, as in paper 003; with the features `moves` it may fall instead (`Episode.offers`). Only
+the link is sent: what becomes of its weight follows from the state that all routers have.
 
 `Episode` is the state of the whole network that every router keeps for itself; `run_episode` is the central engine: one
 process that decides what the routers would decide together, bit for bit. As a command, without any agents:
@@ -12,19 +15,19 @@ import os
 import sys
 from collections.abc import Sequence, Set
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from policy import features as kernels
 from policy.checkpoint import Checkpoint
-from policy.features import FEATURE_SETS, HOT, NEVER, NUMBERS, RECENCY
+from policy.features import FEATURE_SETS, HOT, LOOKING_AHEAD, NEVER, NUMBERS, RECENCY
 from policy.mpnn import Network, adjacency_without
 from policy.sampling import choose, quantise, scores
 from policy.schedule import increments_at, is_over
+from policy.trace import EpisodeTrace
 from routing.parallel import ParallelRouting
-from routing.state import RoutingState
+from routing.state import MAX_WEIGHT, RoutingState
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
@@ -61,7 +64,7 @@ class Episode:
     ecmp
         As in `RoutingState`.
     threads
-        That route; for the central engine on large networks. `lookahead` always takes one.
+        That route; for the central engine on large networks. Features that look ahead take one.
     patience
         Steps without a better state after which the episode is over; 0: it has all T.
 
@@ -93,7 +96,7 @@ class Episode:
         self.steps = steps
         self.patience = patience
         self.routing: RoutingState | ParallelRouting
-        if threads > 1 and features != "lookahead":
+        if threads > 1 and features not in LOOKING_AHEAD:
             self.routing = ParallelRouting(topology, traffic, start_weights, ecmp=ecmp, threads=threads)
         else:
             self.routing = RoutingState(topology, traffic, start_weights, ecmp=ecmp)
@@ -135,13 +138,32 @@ class Episode:
                 links, routing.weights, self._relative, self._change, self._log_capacity, self._chosen_at, self._chosen,
                 routing.shifted_shares(links), self.step, self._numbers, RECENCY, out,
             )  # fmt: skip
-            if self._features == "lookahead":
+            if self._features in LOOKING_AHEAD:
                 assert isinstance(routing, RoutingState)
-                hot = self._relative[links] >= HOT
+                weights, offered = routing.weights[links], self.offers(links)
+                look = (offered < weights) | (self._relative[links] >= HOT)
                 effects = np.ones((len(links), 2))
-                effects[hot] = routing.what_if(links[hot])
+                effects[look] = routing.what_if(links[look], offered[look])
                 kernels.lookahead_features(effects, out)
+                if self._features == "moves":
+                    kernels.move_feature(weights, offered, out)
         return out
+
+    def offers(self, links: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the weight that each of `links` (n,) int32 takes if it is chosen next, (n,) int64.
+
+        One more than now, at most 65535. With the features `moves`, links that are not hot (u / U < 0.5) become cheaper
+        instead, where that changes what their routers do (`RoutingState.lowered`).
+        """
+        weights = self.routing.weights[links]
+        offered: NDArray[np.int64] = np.minimum(weights + 1, MAX_WEIGHT)
+        if self._features == "moves":
+            assert isinstance(self.routing, RoutingState)
+            cold = np.flatnonzero(self._relative[links] < HOT)
+            lowered = self.routing.lowered(links[cold])
+            falls = lowered < weights[cold]
+            offered[cold[falls]] = lowered[falls]
+        return offered
 
     @property
     def over(self) -> bool:
@@ -154,16 +176,22 @@ class Episode:
             self.routing.close()
 
     def apply(self, links: Sequence[int]) -> float:
-        """Raise each link's weight by one, count the step and return the new MLU.
+        """Give each link the weight it offers, count the step and return the new MLU.
 
-        A weight of 65535 stays. ValueError for a link that does not exist.
+        ValueError for a link that does not exist.
         """
         for link in links:
             if not 0 <= link < self.topology.num_links:
                 raise ValueError(f"link {link}, expected 0..{self.topology.num_links - 1}")
             self._chosen_at[link] = self.step
             self._chosen[link] += 1
-        self.routing.raise_weights(links)
+        if self._features == "moves":
+            assert isinstance(self.routing, RoutingState)
+            chosen = np.array(links, dtype=np.int32)
+            for link, weight in zip(links, self.offers(chosen).tolist(), strict=True):
+                self.routing.set_weight(link, weight)
+        else:
+            self.routing.raise_weights(links)
         self.step += 1
         self._observe()
         if self.mlu < self.best_mlu:
@@ -171,36 +199,6 @@ class Episode:
             self.best_mlu = self._numbers[kernels.BEST_MLU] = self.mlu
             self.best_weights = self.routing.weights.copy()
         return self.mlu
-
-
-@dataclass(frozen=True, eq=False)
-class EpisodeTrace:
-    """What an episode did.
-
-    actions : (S, n) int32, the links chosen in each step, best score first, then -1 where fewer than n were chosen;
-        S = T unless patience ended it
-    scores : (S, n) int64, their scores
-    mlu : (S+1,) float64, before the first step and after each
-    best_step : 0..S, of the lowest MLU (the first of equals)
-    best_weights, weights : (L,) int64, of the best step and of the last
-    """
-
-    actions: NDArray[np.int32]
-    scores: NDArray[np.int64]
-    mlu: NDArray[np.float64]
-    best_step: int
-    best_weights: NDArray[np.int64]
-    weights: NDArray[np.int64]
-
-    @property
-    def best_mlu(self) -> float:
-        """The lowest MLU, the start included."""
-        return float(self.mlu[self.best_step])
-
-    def chosen(self, step: int) -> list[int]:
-        """Return the links that step 0..S-1 chose, best score first."""
-        links: list[int] = self.actions[step].tolist()
-        return [link for link in links if link >= 0]
 
 
 def run_episode(

@@ -26,6 +26,14 @@ checkpoint serves networks of other sizes and units. With u the utilization, U i
 | after | 10 log(U' / U), from -3 to 3 |
 | after_powers | 2 log(sum u'^8 / sum u^8), from -3 to 3: how the other loaded links fare |
 
+`moves` is `lookahead` for an episode whose links may also get cheaper (`policy.episode`): links with u / U < 0.5 offer
+to fall to the next weight at which their router routes otherwise; all others, and those that cannot fall, to rise by
+one. `after` and `after_powers` tell what would come of the offer, and
+
+| column | value |
+|---|---|
+| move | log(weight offered / w), from -3 to 3 |
+
 Each router works this out for its own links, which is what many routers can share: a central engine pays for all.
 
 `paper` is that of paper 003: u and w / 12.
@@ -61,12 +69,14 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "paper": ("utilization", "weight"),
 }
 FEATURE_SETS["lookahead"] = (*FEATURE_SETS["default"], "after", "after_powers")
+FEATURE_SETS["moves"] = (*FEATURE_SETS["lookahead"], "move")
+LOOKING_AHEAD = ("lookahead", "moves")
 
 # Places in `numbers`, what is known of the network as a whole.
 MLU, BEST_MLU, MEAN_RELATIVE, MEAN_WEIGHT, TIME = range(5)
 NUMBERS = 5
 
-HOT = 0.5  # u / U from which on the effect of one more is looked at
+HOT = 0.5  # u / U from which on a link offers to rise, and the effect of that is looked at
 
 NEVER = -1  # in `chosen_at`
 
@@ -194,9 +204,18 @@ def paper_features(
 
 @njit("void(f8[:, ::1], f4[:, ::1])")
 def lookahead_features(effects: NDArray[np.float64], out: NDArray[np.float32]) -> None:
-    """Write the last two columns of the `lookahead` features (n, 14) from `RoutingState.what_if`, effects (n, 2)."""
+    """Write columns 12 and 13 of the `lookahead` features (n, 14) from `RoutingState.what_if`, effects (n, 2)."""
     for i in range(effects.shape[0]):
         for column in range(2):
             value = (10.0 if column == 0 else 2.0) * log(effects[i, column])
             value = 3.0 if value > 3.0 else value
             out[i, 12 + column] = -3.0 if value < -3.0 else value
+
+
+@njit("void(i8[::1], i8[::1], f4[:, ::1])")
+def move_feature(weights: NDArray[np.int64], offered: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    """Write the last column of the `moves` features (n, 15); weights : now, offered : if the link is chosen, (n,)."""
+    for i in range(len(weights)):
+        value = log(np.float64(offered[i]) / np.float64(weights[i]))
+        value = 3.0 if value > 3.0 else value
+        out[i, 14] = -3.0 if value < -3.0 else value

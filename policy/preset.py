@@ -160,3 +160,5 @@ PRESETS = {
 }
 # The default network that also sees what raising its own weight would do, with one round instead of two.
 PRESETS["lookahead"] = replace(PRESETS["default"], name="lookahead", features="lookahead", rounds=1)
+# The same where links may also get cheaper.
+PRESETS["moves"] = replace(PRESETS["lookahead"], name="moves", features="moves")

@@ -194,8 +194,23 @@ class RoutingState:
         nodes = self.topology.num_nodes
         self._undo = (np.empty(nodes, np.int64), np.empty(nodes, np.int32), np.empty(nodes, np.int64))
 
-    def what_if(self, links: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return what raising each of `links` alone by one would do, (n, 2) float64, relative to now.
+    def lowered(self, links: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return the highest lower weight at which each link's own router would route otherwise, (n,) int64.
+
+        The weight now where there is none.
+        """
+        found = np.zeros(len(links), dtype=np.int64)
+        out_ptr, src, dst, _, _ = self._graph
+        lookahead.lowered(
+            out_ptr, src, dst, self.weights, self.destinations, self.distance, self.flow, self.ecmp,
+            np.array(links, dtype=np.int32), found,
+        )  # fmt: skip
+        return found
+
+    def what_if(self, links: NDArray[np.int32], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what each of `links` alone would do if it had another weight, (n, 2) float64, relative to now.
+
+        weights : (n,), 1..65535
 
         Column 0: the maximum link utilization; column 1: the sum over all links of utilization**8, which also tells
         states with the same maximum apart. The state is left as it is.
@@ -203,7 +218,8 @@ class RoutingState:
         effects = np.ones((len(links), 2), dtype=np.float64)
         lookahead.what_if(
             *self._graph, self.weights, self.destinations, self.distance, self.flow, self.load, self.ecmp,
-            *self._node_scratch, self._heap, self._capacity, np.array(links, dtype=np.int32), effects,
+            *self._node_scratch, self._heap, self._capacity, np.array(links, dtype=np.int32),
+            np.array(weights, dtype=np.int64), effects,
         )  # fmt: skip
         return effects
 

@@ -16,9 +16,10 @@ from agent.overhead import Overhead
 from agent.protocol import AgentProtocol, Timing
 from experiments.virtual_network import Impairment, VirtualNetwork
 from policy.checkpoint import Checkpoint, make_checkpoint, random_parameters
-from policy.episode import EpisodeTrace, run_episode
+from policy.episode import run_episode
 from policy.mpnn import Network
 from policy.preset import PRESETS
+from policy.trace import EpisodeTrace
 from routing.formats import load_topology
 from routing.initial import initial_weights
 from routing.state import inverse_capacity

@@ -49,6 +49,32 @@ def test_several_links_grow_in_one_step() -> None:
     assert episode.step == 1
 
 
+@pytest.mark.parametrize("ecmp", [True, False])
+def test_links_rise_where_it_is_hot_and_fall_where_it_is_not(ecmp: bool) -> None:
+    """With `moves`: what is offered, shown to the policy and done is one thing."""
+    topology = random_topology(9, 6, 1)
+    traffic, start = uniform(topology, 1), inverse_capacity(topology)
+    links = np.arange(topology.num_links, dtype=np.int32)
+    episode = Episode(topology, traffic, start, 40, "moves", ecmp=ecmp)
+    rose, fell = 0, 0
+    for step in range(40):
+        state = RoutingState(topology, traffic, episode.routing.weights, ecmp=ecmp)
+        hot = state.utilization >= 0.5 * state.mlu
+        offered, lowered = episode.offers(links), state.lowered(links)
+        falls = ~hot & (lowered < state.weights)
+        np.testing.assert_array_equal(offered, np.where(falls, lowered, state.weights + 1))
+        features = episode.features(links)
+        np.testing.assert_allclose(features[:, 14], np.log(offered / state.weights).clip(-3, 3), rtol=1e-6)
+        link = int(links[falls][step % falls.sum()]) if step % 2 and falls.any() else int(np.argmax(state.utilization))
+        before, mlu = state.mlu, episode.apply((link,))
+        state.set_weight(link, int(offered[link]))
+        assert mlu == state.mlu
+        np.testing.assert_array_equal(episode.routing.weights, state.weights)
+        assert features[link, 12] == pytest.approx(np.clip(10 * np.log(mlu / before), -3, 3), abs=1e-5)
+        rose, fell = rose + (not falls[link]), fell + bool(falls[link])
+    assert rose and fell
+
+
 def test_a_weight_at_its_limit_stays() -> None:
     topology = random_topology(5, 2, 1)
     weights = np.full(topology.num_links, 65535)

@@ -9,7 +9,7 @@ from policy.checkpoint import random_parameters
 from policy.mpnn import PRESETS, Network, OwnLinks
 from policy.preset import Preset
 
-PRESETS_TRIED = [*KINDS, PRESETS["paper"], PRESETS["default"], PRESETS["lookahead"]]
+PRESETS_TRIED = [*KINDS, PRESETS["paper"], PRESETS["default"], PRESETS["lookahead"], PRESETS["moves"]]
 HALVES = np.arange(1 << 16, dtype=np.uint16)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ from routing.errors import InputError
 class Args:
     """Train a policy with PPO on NSFNet and GEANT2 (GBN is never seen)."""
 
-    preset: Literal["default", "lookahead", "paper"] = "default"
+    preset: Literal["default", "lookahead", "moves", "paper"] = "default"
     """which defaults the other arguments have, and which network is trained"""
     seed: int = 1
     """seed of parameters, instances and samples"""
@@ -92,7 +92,7 @@ class Args:
     target_kl: float | None = None
     """stop an update early beyond this approximate KL divergence"""
 
-    features: Literal["default", "lookahead", "paper"] | None = None
+    features: Literal["default", "lookahead", "moves", "paper"] | None = None
     """what a link sees, instead of the network preset's; paper: its own utilization and weight, nothing else"""
     rounds: int | None = None
     """K, instead of the network preset's"""
@@ -124,12 +124,14 @@ class Args:
 # learning, and the stored configurations have 0.1 or 1e-5. One matrix for 50 episodes is here 10 episodes at once in 5
 # iterations, and a million steps on NSFNet see 100 matrices of each profile. The paper's minibatches are 25 steps of
 # one episode; 100 of several are a quarter of the gradient steps and take a fifth less time.
+# Steps that look ahead cost four times as much, updates the same: so more of each rollout gives gradients.
+_LOOKAHEAD = Args(
+    preset="lookahead", iterations=120, gamma=0.98, sample_fraction=0.4, num_minibatches=6, validation_copies=2
+)
 PRESETS = {
     "default": Args(),
-    # Its steps cost four times as much, its updates the same: so more of each rollout gives gradients.
-    "lookahead": Args(
-        preset="lookahead", iterations=120, gamma=0.98, sample_fraction=0.4, num_minibatches=6, validation_copies=2
-    ),
+    "lookahead": _LOOKAHEAD,
+    "moves": replace(_LOOKAHEAD, preset="moves"),
     "paper": Args(
         preset="paper",
         iterations=250,

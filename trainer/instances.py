@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from policy.episode import default_steps
 from routing.errors import InputError
 from routing.formats import load_topology
+from routing.state import inverse_capacity
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix, gravity, uniform
 
@@ -191,7 +192,10 @@ class InstanceSource:
         return instances
 
     def random_networks(self, draw: int, count: int, sizes: tuple[int, int], pool: int = 200) -> list[Instance]:
-        """Draw instances on random networks, from a pool, so that their graphs are reused."""
+        """Draw instances on random networks, from a pool, so that their graphs are reused.
+
+        Half of them start from weights 1..4, half from inverse capacities, as an operator's network would.
+        """
         rng = _generator(self._seed, 2, draw)
         instances = []
         for _ in range(count):
@@ -201,7 +205,10 @@ class InstanceSource:
             topology = self._random[which]
             profile = PROFILES[int(rng.integers(len(PROFILES)))]
             traffic = generated_matrix(topology, profile, int(rng.integers(_GENERATED_VALIDATION)))
-            instances.append(self._instance(topology, profile, traffic, rng.integers(1, 5, topology.num_links)))
+            weights = rng.integers(1, 5, topology.num_links)
+            if rng.random() < 0.5:
+                weights = inverse_capacity(topology)
+            instances.append(self._instance(topology, profile, traffic, weights))
         return instances
 
     def validation(self, per_network: int = 20) -> list[Instance]:
