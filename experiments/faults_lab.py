@@ -47,6 +47,8 @@ from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
 HELLO_S, DEAD_S, STALL_S = 0.09, 0.3, 2.0  # three hellos and their way
+PAUSE_S = 0.2
+GOOD = ("committed", "kept")  # how an episode ends well
 COORDINATOR = -1  # its number among the processes
 _BROKER = parse_broker("unix:/lab")
 
@@ -83,7 +85,7 @@ class Lab:
     user : the coordinator's events with their times; `happenings`, with how much had happened before
     largest : bytes that any program was found to remember
     liars : routers whose agents lie, and how
-    auto : submit the next request as soon as none runs or waits, as ``--every`` does
+    auto : requests follow each other, `PAUSE_S` after an episode that ended well, as with ``--every``
     """
 
     def __init__(
@@ -138,8 +140,7 @@ class Lab:
 
     def boot(self, number: int) -> None:
         """Start an agent, or the coordinator."""
-        name = "coordinator" if number < 0 else self.topology.nodes[number]
-        loop = VirtualLoop(self.world, name)  # type: ignore[abstract]  # the rest is not asked for
+        loop = VirtualLoop(self.world, "coordinator" if number < 0 else self.topology.nodes[number])  # type: ignore[abstract]  # the rest is not asked for
         process = Process(number, loop)
         self.processes[number] = process
         self._by_loop[loop] = process
@@ -158,15 +159,15 @@ class Lab:
         process.program = Coordinator(protocol, _BROKER, chance=chance)
         running = asyncio.create_task(process.program.run())
         try:
+            self.world.after(0.0, self.again)
             while True:
-                if self.auto and process.program.protocol.idle:
-                    process.program.submit(self.request())
                 event = await process.program.events.get()
                 self.user.append((self.world.now, event))
                 self.happenings.append((self.world.happened, event))
                 if isinstance(event, EpisodeEnded):
                     self._outcomes.append((self.world.now, event.outcome))
                     self.truth.reported(event.outcome)
+                    self.world.after(PAUSE_S if event.outcome.verdict in GOOD else 0.0, self.again)
         finally:
             running.cancel()
             await asyncio.wait([running])
@@ -243,13 +244,11 @@ class Lab:
     def request(self) -> Request:
         """Return the next request: another matrix each time."""
         self.requests += 1
-        topology, setting = self.topology, self.setting
-        traffic = self.traffic(self.requests)
-        start = initial_weights("inverse-capacity", topology)
+        topology, setting, traffic = self.topology, self.setting, self.traffic(self.requests)
         request = make_request(
             topology,
             traffic,
-            start,
+            initial_weights("inverse-capacity", topology),
             checkpoint=setting.checkpoint.hash,
             steps=setting.steps,
             seed=self.requests,
@@ -267,6 +266,12 @@ class Lab:
         """Ask the coordinator for an episode."""
         process = self.processes[COORDINATOR]
         process.loop.run(process.program.submit, self.request())
+
+    def again(self) -> None:
+        """Submit the next request, if they follow each other and none runs or waits."""
+        process = self.processes[COORDINATOR]
+        if self.auto and not process.dead and process.program is not None and process.program.protocol.idle:
+            process.loop.run(process.program.submit, self.request())
 
     def outcomes(self) -> list[tuple[float, Outcome]]:
         """Return (time, outcome) of all episodes that were reported."""

@@ -13,7 +13,7 @@ from numpy.random import Generator, Philox
 
 from agent.events import Event, SetCosts
 from coordinator.events import EpisodeStarted
-from experiments.faults_lab import COORDINATOR, Lab, Setting
+from experiments.faults_lab import COORDINATOR, GOOD, Lab, Setting
 from experiments.faults_plants import Plant
 from experiments.faults_scenarios import Fault, Heal, nothing
 from experiments.faults_sizes import remembered
@@ -172,6 +172,7 @@ def disturb(
         def heal_it() -> None:
             heal()
             healed.append(world.now)
+            lab.again()
 
         world.after(after_s, heal_it)
 
@@ -202,7 +203,7 @@ def good_episode_since(lab: Lab, healed: list[float]) -> Callable[[], bool]:
             if isinstance(event, EpisodeStarted):
                 begun[event.episode] = when
             outcome = getattr(event, "outcome", None)
-            if outcome is not None and healed and outcome.verdict in ("committed", "kept"):
+            if outcome is not None and healed and outcome.verdict in GOOD:
                 good[0] |= begun.get(outcome.episode, -1.0) >= healed[0]
         return good[0]
 
@@ -248,7 +249,7 @@ def _check_decisions(lab: Lab) -> None:
 def _check_endings(lab: Lab) -> None:
     """Check that every episode ended well, with every router's result."""
     for _, outcome in lab.outcomes():
-        if outcome.verdict not in ("committed", "kept") or len(outcome.results) != lab.topology.num_nodes:
+        if outcome.verdict not in GOOD or len(outcome.results) != lab.topology.num_nodes:
             what = f"{outcome.verdict} ({outcome.reason}), {len(outcome.results)} results"
             lab.truth.violated("I6", f"episode {outcome.episode} suffered: {what}")
 
@@ -259,7 +260,7 @@ def _measure(lab: Lab, struck: list[float], healed: list[float], trial: Trial) -
         return
     noticed = lab.truth.first_noticed(struck[0])
     trial.detection_s = None if noticed is None else noticed - struck[0]
-    good = {outcome.episode for _, outcome in lab.outcomes() if outcome.verdict in ("committed", "kept")}
+    good = {outcome.episode for _, outcome in lab.outcomes() if outcome.verdict in GOOD}
     begun = [at for at, event in lab.user if isinstance(event, EpisodeStarted) and event.episode in good]
     trial.next_s = next((at - struck[0] for at in begun if at >= struck[0]), None)
     trial.recovery_s = next((at - healed[0] for at in begun if healed and at >= healed[0]), None)
