@@ -15,14 +15,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from hmac import compare_digest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import agent.protocol
 import agent.session
 from coordinator.outcome import Outcome
-from experiments.faults_floor import substituted
+from experiments.faults_floor import Substitution, substituted
 from experiments.faults_lab import COORDINATOR, Lab
 from experiments.faults_mixed import run_mixed
 from experiments.faults_sizes import remembered
@@ -126,30 +128,51 @@ def mixed(episodes: int, _tell: Tell) -> dict[str, object]:
 
 
 def authentication(episodes: int, tell: Tell) -> dict[str, object]:
-    """Return the processor time of episodes with and without making and checking tags, in turns, best and median."""
+    """Return the share of an episode's processor time that making and checking tags takes, in two ways.
+
+    `share_by_count`: all tags of an episode made and compared once more by themselves; the best time of `episodes`,
+    against the best episode. The others: the same episode with and without tags, in turns, which needs a quiet machine.
+    """
     cost: dict[str, list[float]] = {"with": [], "without": []}
+    tags: list[tuple[Any, bytes]] = []
+    tag = agent.session._tag
+
+    def noting(keyed: Any, data: bytes) -> bytes:
+        tags.append((keyed, data))
+        return tag(keyed, data)
+
     nothing = [
         (agent.session, "_tag", lambda keyed, data: bytes(agent.session.TAG_BYTES)),
         (agent.session, "compare_digest", lambda a, b: True),
     ]
+    _episode_s([(agent.session, "_tag", noting)], tags)
+    alone: list[float] = []
     for number in range(episodes):
         tell(f"{number + 1} of {episodes} pairs")
-        for kind in ("with", "without"):
-            with substituted(nothing if kind == "without" else []):
-                cost[kind].append(_episode_s(number))
+        for kind, substitutions in (("with", []), ("without", nothing)):
+            cost[kind].append(_episode_s(substitutions))
+        began = time.process_time()
+        for keyed, data in tags:
+            compare_digest(tag(keyed, data), data)
+        alone.append(time.process_time() - began)
     best = {kind: min(values) for kind, values in cost.items()}
     median = {kind: float(np.median(values)) for kind, values in cost.items()}
     return {
         "pairs": episodes,
+        "tags": len(tags),
+        "share_by_count": min(alone) / best["with"],
         "share_of_best": 1 - best["without"] / best["with"],
         "share_of_median": 1 - median["without"] / median["with"],
         "episode_s": best["with"],
     }
 
 
-def _episode_s(seed: int) -> float:
-    with Lab(replace(make_setting(0), steps=LONG_STEPS), seed) as lab:
+def _episode_s(substitutions: Sequence[Substitution], noted: list[Any] | None = None) -> float:
+    """Return the processor time of an episode, always the same one; of what is noted, leave only the episode's."""
+    with substituted(substitutions), Lab(replace(make_setting(0), steps=LONG_STEPS), 0) as lab:
         lab.wait(lambda: not lab.processes[COORDINATOR].program.protocol.waiting_for(), 5.0)
+        if noted is not None:
+            noted.clear()
         began = time.process_time()
         lab.submit()
         lab.wait(lambda: bool(lab.outcomes()), 60.0)
