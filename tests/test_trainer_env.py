@@ -78,7 +78,8 @@ def test_rollout_samples_from_the_policy() -> None:
     env = VecEnv([instance], "default", copies=4000)
     plays = play(exact_logits(Network(actor.preset, actor.export())), env, seed=5)
     (trajectory,) = trajectories(plays, [instance], 4000, 0)
-    (log_probs,), _ = trainer.agent([(trajectory.topology, trajectory.features[0, :1])])
+    (logits,) = trainer.agent.logits([(trajectory.topology, trajectory.features[0, :1])])
+    log_probs = logits.log_softmax(dim=1)
     counts = torch.bincount(trajectory.actions[0], minlength=log_probs.shape[1])
     expected = 4000 * log_probs.exp()[0].detach()
     assert ((counts - expected).square() / expected).sum() < 2 * len(counts)  # chi-square, a hundred to one

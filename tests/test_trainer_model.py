@@ -12,7 +12,7 @@ from policy.mpnn import Network
 from policy.preset import PRESETS
 from trainer.graphs import adjacency, block_diagonal
 from trainer.instances import random_topology
-from trainer.messages import aggregate, meet
+from trainer.messages import gather, meet
 from trainer.model import Actor, Agent, Critic, initialise
 from trainer.operations import fast_linear, round_to_half
 
@@ -77,13 +77,13 @@ def test_batch_of_mixed_topologies_equals_one_by_one() -> None:
         torch.from_numpy(rng.normal(size=(c, t.num_links, 12)).astype(np.float32)) for t, c in ((small, 3), (large, 2))
     ]
     with torch.no_grad():
-        together, values = agent([(small, features[0]), (large, features[1])])
-        for topology, block, log_probs, value in zip((small, large), features, together, values, strict=True):
-            np.testing.assert_allclose(log_probs.exp().sum(dim=1), 1, atol=1e-5)
+        together = agent.logits([(small, features[0]), (large, features[1])])
+        for topology, block, logits in zip((small, large), features, together, strict=True):
+            values = agent.values(topology, block)
             for i in range(len(block)):
-                alone, alone_value = agent([(topology, block[i : i + 1])])
-                np.testing.assert_allclose(alone[0][0], log_probs[i], atol=5e-3)
-                np.testing.assert_allclose(alone_value[0][0], value[i], atol=5e-3)
+                (alone,) = agent.logits([(topology, block[i : i + 1])])
+                np.testing.assert_allclose(alone[0], logits[i], atol=5e-3)
+                np.testing.assert_allclose(agent.values(topology, block[i : i + 1])[0], values[i], atol=5e-3)
 
 
 def test_rounding_is_numpys_and_the_gradient_passes_through() -> None:
@@ -100,7 +100,9 @@ ACTIVATED = {"none": lambda x: x, "tanh": torch.tanh, "leaky_relu": torch.nn.fun
 
 
 @pytest.mark.parametrize("activation", ACTIVATED)
-@pytest.mark.parametrize(("rows", "fan_in", "fan_out"), [(1, 3, 1), (37, 16, 64), (1050, 48, 128), (900, 64, 16)])
+@pytest.mark.parametrize(
+    ("rows", "fan_in", "fan_out"), [(0, 16, 8), (1, 3, 1), (37, 16, 64), (1050, 48, 128), (900, 64, 16)]
+)
 def test_fast_layer_is_a_layer(activation: str, rows: int, fan_in: int, fan_out: int) -> None:
     shapes = ((rows, fan_in), (fan_out, 2 * fan_in), (fan_out,))
     inputs = [torch.randn(shape, generator=_generator(i)).requires_grad_() for i, shape in enumerate(shapes)]
@@ -132,37 +134,37 @@ def test_tanh_of_a_layer_holds_at_all_sizes() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_every_pair_of_links_meets(activation: str, dtype: torch.dtype) -> None:
     graph = block_diagonal([(random_topology(1, 6), 2), (random_topology(2, 9), 1)])
-    size = (graph.num_links, 5)
-    sent, own = (torch.randn(size, generator=_generator(i), dtype=dtype).requires_grad_() for i in range(2))
-    got = meet(sent, own, graph, activation)
-    wanted = ACTIVATED[activation](sent[graph.senders] + own[graph.receivers])
+    shares = torch.randn((graph.num_links, 10), generator=_generator(), dtype=dtype).requires_grad_()
+    got = meet(shares, graph, activation)
+    wanted = ACTIVATED[activation](shares[graph.senders, :5] + shares[graph.receivers, 5:])
     np.testing.assert_allclose(got.detach(), wanted.detach(), atol=2e-6)
     weight = torch.randn(got.shape, generator=_generator(2), dtype=dtype)
-    gradients = (torch.autograd.grad((x * weight).sum(), [sent, own]) for x in (got, wanted))
-    for gradient, expected in zip(*gradients, strict=True):
-        np.testing.assert_allclose(gradient, expected, atol=1e-5)
+    (gradient,), (expected,) = (torch.autograd.grad((x * weight).sum(), [shares]) for x in (got, wanted))
+    np.testing.assert_allclose(gradient, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["mean", "sum", "minmax"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_aggregation_is_over_each_links_senders(how: str, dtype: torch.dtype) -> None:
     graph = block_diagonal([(random_topology(1, 6), 2), (random_topology(2, 9), 1)])
+    states = torch.randn(graph.num_links, 2, generator=_generator(2), dtype=dtype).requires_grad_()
     messages = torch.randn(len(graph.senders), 3, generator=_generator(), dtype=dtype)
     if dtype == torch.float32:
         messages[::3] = 1.0  # saturated units: several messages are the greatest, and share the gradient
     messages.requires_grad_()
-    got = aggregate(messages, graph, how)
+    got = gather(states, messages, graph, how)
     parts = [messages[graph.receivers == link] for link in range(graph.num_links)]
     by_hand = {
         "mean": lambda part: part.mean(dim=0),
         "sum": lambda part: part.sum(dim=0),
         "minmax": lambda part: torch.cat([part.amin(dim=0), part.amax(dim=0)]),
     }
-    expected = torch.stack([by_hand[how](part) for part in parts])
+    expected = torch.cat([states, torch.stack([by_hand[how](part) for part in parts])], dim=1)
     np.testing.assert_allclose(got.detach(), expected.detach(), rtol=1e-6, atol=1e-6)
     weight = torch.randn(expected.shape, generator=_generator(1), dtype=dtype)
-    (gradient,), (wanted,) = (torch.autograd.grad((x * weight).sum(), [messages]) for x in (got, expected))
-    np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6)
+    gradients = [torch.autograd.grad((x * weight).sum(), [states, messages]) for x in (got, expected)]
+    for gradient, wanted in zip(*gradients, strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_not_a_number_stays_visible() -> None:
@@ -170,7 +172,7 @@ def test_what_is_not_a_number_stays_visible() -> None:
     messages = torch.zeros(len(graph.senders), 2)
     messages[0, 0] = torch.nan
     for how in ("mean", "sum", "minmax"):
-        assert aggregate(messages, graph, how)[graph.receivers[0], 0].isnan()
+        assert gather(torch.zeros(graph.num_links, 2), messages, graph, how)[graph.receivers[0], 2].isnan()
 
 
 def test_every_parameter_gets_a_gradient() -> None:

@@ -142,3 +142,23 @@ def test_without_rounds_a_wider_network_has_as_many_parameters_at_work() -> None
     assert abs(alone / whole - 1) < 0.02
     paper = make_agent(Args(preset="paper", hidden=24)).actor.preset
     assert (paper.encode, paper.update, paper.num_features) == ((), (128, 64, 24), 2)
+
+
+def test_a_critic_that_learns_beside_the_actor_changes_no_bit() -> None:
+    found = []
+    for threads in (1, 2):
+        args = replace(
+            PRESETS["paper"],
+            threads=threads,
+            generated=2,
+            num_instances=0,
+            sizes=(5, 6),
+            group_size=2,
+            num_minibatches=4,
+        )
+        trainer = Trainer(args, InstanceSource((), None, 1, 0.2))
+        metrics = [trainer.iterate() for _ in range(2)][-1]
+        found.append(([metrics[f"losses/{name}"] for name in METRICS], trainer.agent.state_dict()))
+    (losses, alone), (losses_beside, beside) = found
+    assert losses == losses_beside
+    assert alone.keys() == beside.keys() and all(torch.equal(alone[name], beside[name]) for name in alone)

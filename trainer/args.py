@@ -109,7 +109,7 @@ class Args:
     device: str = "cpu"
     """torch device for learning (cpu, cuda, cuda:1)"""
     threads: int = 1
-    """torch threads"""
+    """torch threads; from 2 on a critic learns beside the actor, with half of them"""
     inference: Literal["exact", "torch"] = "exact"
     """logits of the rollouts: by the routers' kernels (as --workers and --ray need), or in torch batches on --device"""
     workers: int = 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -70,14 +71,16 @@ class GraphCache:
 
     def __init__(self, limit: int = 64) -> None:
         self._limit = limit
+        self._lock = Lock()  # actor and critic may ask at once
         self._graphs: dict[tuple[tuple[int, int], ...], tuple[LinkGraph, list[Topology]]] = {}
 
     def get(self, blocks: Sequence[tuple[Topology, int]], device: torch.device) -> LinkGraph:
         """Return `block_diagonal(blocks)` on a device, always the same one."""
         key = tuple((id(topology), copies) for topology, copies in blocks)
-        if key not in self._graphs:
-            if len(self._graphs) >= self._limit:
-                del self._graphs[next(iter(self._graphs))]
-            # Holding the topologies keeps their ids from being given to others.
-            self._graphs[key] = (block_diagonal(blocks).to(device), [topology for topology, _ in blocks])
-        return self._graphs[key][0]
+        with self._lock:
+            if key not in self._graphs:
+                if len(self._graphs) >= self._limit:
+                    del self._graphs[next(iter(self._graphs))]
+                # Holding the topologies keeps their ids from being given to others.
+                self._graphs[key] = (block_diagonal(blocks).to(device), [topology for topology, _ in blocks])
+            return self._graphs[key][0]

@@ -6,6 +6,8 @@ Random numbers come from a generator on the CPU whatever the device, so that all
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -85,31 +87,51 @@ def minibatches(
         ]
 
 
-def gradient_step(batch: Minibatch, agent: Agent, optimizer: torch.optim.Optimizer, args: Args) -> Tensor:
-    """Take one step on the clipped objective; return `METRICS` as one tensor on the agent's device."""
-    log_probs, values = agent([(t.topology, t.features[steps, envs]) for t, steps, envs in batch])
-    old, advantages, returns = (
-        torch.cat([getattr(t, name)[steps, envs] for t, steps, envs in batch])
-        for name in ("logprob", "advantages", "returns")
-    )
+def _policy_backward(batch: Minibatch, agent: Agent, args: Args) -> list[Tensor]:
+    """Add the actor's gradients; return its part of `METRICS`."""
+    log_probs = [y.log_softmax(dim=1) for y in agent.logits([(t.topology, t.features[s, e]) for t, s, e in batch])]
+    old, advantages = (torch.cat([getattr(t, name)[s, e] for t, s, e in batch]) for name in ("logprob", "advantages"))
     chosen = torch.cat(
         [lp.gather(1, t.actions[s, e][:, None])[:, 0] for lp, (t, s, e) in zip(log_probs, batch, strict=True)]
     )
     entropy = torch.cat([-(lp.exp() * lp).sum(dim=1) for lp in log_probs]).mean()
     pg_loss = clipped_loss(chosen, old, advantages, args.clip_coef)
-    v_loss = 0.5 * (torch.cat(values) - returns).square().mean()
-    loss = pg_loss - args.ent_coef * entropy
-    if agent.critic is not None:
-        loss = loss + args.vf_coef * v_loss
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
-    optimizer.step()
+    (pg_loss - args.ent_coef * entropy).backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         log_ratio = chosen - old
         approx_kl = (log_ratio.exp() - 1 - log_ratio).mean()
         clipfrac = ((log_ratio.exp() - 1).abs() > args.clip_coef).float().mean()
-        return torch.stack([pg_loss, v_loss, entropy, approx_kl, clipfrac, norm])
+    return [pg_loss.detach(), entropy.detach(), approx_kl, clipfrac]
+
+
+def _value_backward(batch: Minibatch, agent: Agent, args: Args) -> Tensor:
+    """Add the critic's gradients, where there is one; return its loss."""
+    values = torch.cat([agent.values(t.topology, t.features[s, e]) for t, s, e in batch])
+    v_loss = 0.5 * (values - torch.cat([t.returns[s, e] for t, s, e in batch])).square().mean()
+    if agent.critic is not None:
+        (args.vf_coef * v_loss).backward()  # type: ignore[no-untyped-call]
+    return v_loss.detach()
+
+
+def gradient_step(
+    batch: Minibatch, agent: Agent, optimizer: torch.optim.Optimizer, args: Args, aside: Executor | None = None
+) -> Tensor:
+    """Take one step on the clipped objective; return `METRICS` as one tensor on the agent's device.
+
+    aside : where the critic's gradients are computed meanwhile: it shares no parameter with the actor, so the result is
+        the same bit for bit
+    """
+    optimizer.zero_grad()
+    if aside is None:
+        pg_loss, entropy, approx_kl, clipfrac = _policy_backward(batch, agent, args)
+        v_loss = _value_backward(batch, agent, args)
+    else:
+        critic = aside.submit(_value_backward, batch, agent, args)
+        pg_loss, entropy, approx_kl, clipfrac = _policy_backward(batch, agent, args)
+        v_loss = critic.result()
+    norm = nn.utils.clip_grad_norm_(agent.parameters(), args.max_grad_norm)
+    optimizer.step()
+    return torch.stack([pg_loss, v_loss, entropy, approx_kl, clipfrac, norm])
 
 
 def update(
@@ -123,11 +145,13 @@ def update(
     for trajectory in trajectories:
         trajectory.to(agent.device)
     metrics: dict[str, float] = {}
-    for _ in range(args.update_epochs):
-        batches = minibatches(trajectories, args.num_minibatches, args.sample_fraction, generator)
-        steps = torch.stack([gradient_step(batch, agent, optimizer, args) for batch in batches])
-        # The one moment in a pass when the CPU waits for the device.
-        metrics = {f"losses/{name}": x for name, x in zip(METRICS, steps.mean(dim=0).tolist(), strict=True)}
-        if args.target_kl is not None and metrics["losses/approx_kl"] > args.target_kl:
-            break
+    both = agent.critic is not None and args.threads > 1
+    with ThreadPoolExecutor(1) if both else nullcontext() as aside:
+        for _ in range(args.update_epochs):
+            batches = minibatches(trajectories, args.num_minibatches, args.sample_fraction, generator)
+            steps = torch.stack([gradient_step(batch, agent, optimizer, args, aside) for batch in batches])
+            # The one moment in a pass when the CPU waits for the device.
+            metrics = {f"losses/{name}": x for name, x in zip(METRICS, steps.mean(dim=0).tolist(), strict=True)}
+            if args.target_kl is not None and metrics["losses/approx_kl"] > args.target_kl:
+                break
     return metrics

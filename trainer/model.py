@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from policy.preset import Preset
 from routing.topology import Topology
 from trainer.graphs import GraphCache, LinkGraph
-from trainer.messages import aggregate, meet
+from trainer.messages import gather, meet
 from trainer.operations import fast_linear, round_to_half
 
 
@@ -54,22 +54,20 @@ class LinkMpnn(nn.Module):
             x = apply(layer, x, self.preset.activation)
         return x
 
-    def messages(self, h: Tensor, graph: LinkGraph) -> Tensor:
-        """Message of every adjacency, (A, M)."""
+    def shares(self) -> tuple[Tensor, Tensor]:
+        """First layer of the messages as one of links, (2 M, D) and (2 M,): toward what is sent, then what is heard."""
         weight, bias = self.message[0].get_parameter("weight"), self.message[0].get_parameter("bias")
-        size = self.preset.hidden
-        sent = fast_linear(h, weight[:, :size])
-        own = fast_linear(h, weight[:, size:], bias)
-        return self.through(self.message[1:], meet(sent, own, graph, self.preset.activation))
+        return torch.cat(weight.chunk(2, dim=1)), torch.cat([torch.zeros_like(bias), bias])
 
     def states(self, x: Tensor, graph: LinkGraph) -> Tensor:
         """Hidden states after the last round, (n, D)."""
-        zeros = self.preset.hidden - x.shape[1]
+        preset, zeros = self.preset, self.preset.hidden - x.shape[1]
         h = round_to_half(self.through(self.encode, x) if len(self.encode) else nn.functional.pad(x, (0, zeros)))
-        for _ in range(self.preset.rounds):
-            gathered = aggregate(self.messages(h, graph), graph, self.preset.aggregation)
-            new = self.through(self.update, torch.cat([h, gathered], dim=1))
-            h = round_to_half(new + h if self.preset.residual else new)
+        weight, bias = self.shares()
+        for _ in range(preset.rounds):
+            messages = self.through(self.message[1:], meet(fast_linear(h, weight, bias), graph, preset.activation))
+            new = self.through(self.update, gather(h, messages, graph, preset.aggregation))
+            h = round_to_half(new + h if preset.residual else new)
         return h
 
 
@@ -133,10 +131,6 @@ class Agent(nn.Module):
         x = torch.cat([x.reshape(-1, x.shape[-1]) for _, x in parts])
         stacked = self.actor(x, self._graph(parts)).split([x.shape[0] * x.shape[1] for _, x in parts])
         return [y.view(x.shape[:2]) for y, (_, x) in zip(stacked, parts, strict=True)]
-
-    def forward(self, parts: Sequence[tuple[Topology, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
-        """Log-probabilities (S, L) and values (S,) for each part, a topology and features (S, L, F)."""
-        return [y.log_softmax(dim=1) for y in self.logits(parts)], [self.values(topology, x) for topology, x in parts]
 
     def values(self, topology: Topology, x: Tensor) -> Tensor:
         """Values (S,) of features (S, L, F); zeros without a critic."""

@@ -15,14 +15,18 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from policy.preset import LEAKY_SLOPE
+from routing.jit import njit
 
 FLOAT16_MAX = 65504.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+_SLOPE = np.float32(LEAKY_SLOPE)
 _ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
@@ -69,6 +73,27 @@ def _weights_product(gradient: Tensor, x: Tensor) -> Tensor:
     return _product(x.t(), gradient.t(), None, "none").t()
 
 
+@njit("void(b1, f4[:, ::1], f4[:, ::1], f4[:, ::1], f4[::1])")
+def _differentiate(
+    of_tanh: bool,
+    gradient: NDArray[np.float32],
+    y: NDArray[np.float32],
+    out: NDArray[np.float32],
+    total: NDArray[np.float32],
+) -> None:
+    """Write the gradient before an activation, given that after it and the activation's result, and add its rows."""
+    size = np.uint64(y.shape[1])
+    for row in range(y.shape[0]):
+        if of_tanh:
+            for o in range(size):
+                out[row, o] = gradient[row, o] * (np.float32(1.0) - y[row, o] * y[row, o])
+        else:
+            for o in range(size):
+                out[row, o] = gradient[row, o] * (np.float32(1.0) if y[row, o] > np.float32(0.0) else _SLOPE)
+        for o in range(size):
+            total[o] += out[row, o]
+
+
 class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, activation: str) -> Tensor:
@@ -81,13 +106,18 @@ class _Layer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         x, weight, y = ctx.saved_tensors
-        if ctx.activation == "tanh":
-            gradient = torch.ops.aten.tanh_backward(gradient, y)
-        elif ctx.activation == "leaky_relu":
-            gradient = torch.ops.aten.leaky_relu_backward(gradient, y, LEAKY_SLOPE, True)
-        gradient = gradient.contiguous()
+        bias = y.new_zeros(y.shape[1])
+        if ctx.activation != "none":
+            out = torch.empty_like(y)
+            _differentiate(
+                ctx.activation == "tanh", gradient.contiguous().numpy(), y.numpy(), out.numpy(), bias.numpy()
+            )
+            gradient = out
+        else:
+            gradient = gradient.contiguous()
+            bias = gradient.sum(0)
         inner = _product(gradient, weight.t(), None, "none") if ctx.needs_input_grad[0] else None
-        return inner, _weights_product(gradient, x), gradient.sum(0) if ctx.needs_input_grad[2] else None, None
+        return inner, _weights_product(gradient, x), bias if ctx.needs_input_grad[2] else None, None
 
 
 def fast_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
@@ -95,7 +125,8 @@ def fast_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, activatio
 
     activation : of `policy.preset.ACTIVATIONS`, or none
     """
-    if x.device.type != "cpu" or x.dtype != torch.float32 or not _ONEDNN:
+    # oneDNN refuses products of nothing, as of a minibatch without samples.
+    if x.device.type != "cpu" or x.dtype != torch.float32 or not _ONEDNN or not len(x):
         y = nn.functional.linear(x, weight, bias)
         if activation == "tanh":
             return y.tanh()

@@ -98,7 +98,8 @@ class Trainer:
         players: Players | None = None,
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
-        torch.set_num_threads(args.threads)
+        # A critic learns in a thread of its own (`trainer.learning`): the two share the threads.
+        torch.set_num_threads(max(args.threads // 2, 1) if args.baseline == "critic" else args.threads)
         keep_memory()
         self.args = args
         self.agent = make_agent(args)
