@@ -112,6 +112,7 @@ def central(one: Order, topology: Topology = GBN, policy: str = "default") -> Ep
         seed=one.seed,
         temperature=one.temperature_milli / 1000,
         increments=one.increments,
+        opening=one.opening,
         patience=one.patience,
         ecmp=one.ecmp,
     )
@@ -146,7 +147,7 @@ def assert_committed(run: VirtualNetwork, ends: Sequence[EpisodeEnded]) -> None:
 
 
 @pytest.mark.parametrize("share", ["candidate", "logits"])
-@pytest.mark.parametrize("policy", ["default", "paper", "no rounds"])
+@pytest.mark.parametrize("policy", ["default", "moves", "paper", "no rounds"])
 @pytest.mark.parametrize(("increments", "ecmp", "temperature"), [(1, True, 1000), (2, True, 300), (1, False, 2000)])
 def test_the_routers_decide_what_the_central_engine_decides(
     share: str, policy: str, increments: int, ecmp: bool, temperature: int
@@ -163,6 +164,16 @@ def test_the_routers_decide_what_the_central_engine_decides(
     ends = run.run_episode(one)
     assert_as_central(one, ends, policy=policy)
     assert_committed(run, ends)
+
+
+def test_links_that_fall_fall_alike_everywhere() -> None:
+    one = order(checkpoint=checkpoint("moves").hash, temperature_milli=1000, steps=30)
+    run = network(policy="moves")
+    ends = run.run_episode(one)
+    assert_as_central(one, ends, policy="moves")
+    assert_committed(run, ends)
+    changes = ends[0].best_weights - one.start
+    assert (changes < 0).any() and (changes > 0).any()
 
 
 @pytest.mark.parametrize(
