@@ -25,7 +25,8 @@ SAME = -1  # in `undo_flow`: the flow did not change
 
 @njit(
     "i8(u4, u4, i8, u4[::1], u4[::1], i8[::1], i4[::1], i8[::1], i8[::1], b1, u4[::1], i8, i4[::1], i4[::1], i8[::1], "
-    "i1[::1], i8[::1], i8, i8, i8[::1], i4[::1], i8[::1])"
+    "i1[::1], i8[::1], i8, i8, i8[::1], i4[::1], i8[::1])",
+    inline=True,
 )
 def reroute(
     destination: np.uint32,

@@ -37,7 +37,8 @@ def tight_links(node: np.uint32, out_ptr: Uint32, dst: Uint32, weights: Int64, d
 
 @njit(
     "i8(u4, i8, u4[::1], u4[::1], u4[::1], u4[::1], u4[::1], i8[::1], i4[::1], u4[::1], u4[::1], i4[::1], i4[::1], "
-    "i1[::1], i8[::1])"
+    "i1[::1], i8[::1])",
+    inline=True,
 )
 def lengthen(
     link: np.uint32,
@@ -132,7 +133,9 @@ def lengthen(
     return count
 
 
-@njit("i8(u4, i8, u4[::1], u4[::1], u4[::1], u4[::1], i8[::1], i4[::1], u4[::1], i4[::1], i1[::1], i8[::1])")
+@njit(
+    "i8(u4, i8, u4[::1], u4[::1], u4[::1], u4[::1], i8[::1], i4[::1], u4[::1], i4[::1], i1[::1], i8[::1])", inline=True
+)
 def shorten(
     link: np.uint32,
     weight: int,
