@@ -34,7 +34,10 @@ from experiments.quality_methods import parse_methods
 from experiments.quality_policy import loaded
 from routing.errors import InputError
 
-METHODS = "inverse_capacity,greedy,policy,policy@lookahead,local_search,inverse_capacity+segments,local_search+segments"
+METHODS = (
+    "inverse_capacity,greedy,policy,policy@lookahead,policy@moves,local_search,inverse_capacity+segments,"
+    "local_search+segments"
+)
 BOUND = "optimum"
 _QUICK = {"failed": 3, "scenarios": 2, "matrices": 2, "budget": 0.05}
 
