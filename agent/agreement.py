@@ -2,8 +2,8 @@
 
 PREPARE is a tree pass of `Prepared`: the whole digest, the best step and both MLUs. Routers that agree merge into one
 statement with their number; any difference becomes a `problem`. Every router derives the same verdict from the root's
-outcome. COMMIT is carried out in waves (`agent.commit`), by each router for its own links; each wave is confirmed in
-a pass of `Applied`.
+outcome. If that is to commit, the root has added the waves (`agent.commit`), so that not every router has to find the
+same ones; they are carried out by each router for its own links, and each wave is confirmed in a pass of `Applied`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,15 @@ _Count = Annotated[int, Meta(ge=0, le=2**31)]
 MAX_PROBLEM = 300
 UNSEEN = "OSPF does not show"  # in problems that may be the consequence of another router's
 _Problem = Annotated[str, Meta(max_length=MAX_PROBLEM)]
+MAX_WAVES = 4096
+_Changes = Annotated[dict[_Count, Annotated[int, Meta(ge=1, le=65535)]], Meta(min_length=1, max_length=2**16)]
 
 
 class Prepared(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A subtree's common view of the episode, or the `problem` that it has none."""
+    """A subtree's common view of the episode, or the `problem` that it has none; `waves` (link -> weight) if to commit.
+
+    Only those of the root count. Links have the numbers of the epoch's part.
+    """
 
     digest: Annotated[bytes, Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
     best_step: _Count
@@ -33,6 +38,7 @@ class Prepared(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     live_mlu: float
     routers: _Count = 1
     problem: _Problem = ""
+    waves: Annotated[list[_Changes], Meta(max_length=MAX_WAVES)] = []
 
 
 class Applied(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -76,7 +82,7 @@ def merge_prepared(payloads: Sequence[bytes]) -> bytes:
     if not problem and any(_view(view) != _view(first) for view in views):
         problem = f"digests differ: {', '.join(sorted({view.digest.hex()[:8] for view in views}))}"
     routers = sum(view.routers for view in views)
-    return encode(msgspec.structs.replace(first, routers=routers, problem=problem[:MAX_PROBLEM]))
+    return encode(msgspec.structs.replace(first, routers=routers, problem=problem[:MAX_PROBLEM], waves=[]))
 
 
 def _view(prepared: Prepared) -> tuple[bytes, int, float, float]:

@@ -1,19 +1,21 @@
 """A commit in waves, on one router: what to set next, forward and back. The tree passes between them are `agent.run`'s.
 
-All members derive the same waves from the same weights (`routing.transition`). Forward, wave k leads from the weights
-after wave k-1 to those after wave k. If one fails, the same way leads back, wave by wave. A router that is left alone
-(somebody fell silent, nothing moves) sets all its old costs in one go.
+The root finds the waves (`routing.transition`) and tells them with the outcome of PREPARE; each member checks that they
+lead to the weights that it knows itself, so that wrong ones could at worst let packets loop for a moment. Forward, wave
+k leads from the weights after wave k-1 to those after wave k. If one fails, the same way leads back, wave by wave. A
+router that is left alone (somebody fell silent, nothing moves) sets all its old costs in one go.
 
 Weights and links are the epoch's part's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.messages import MalformedFrame
 from routing.state import RoutingState
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
@@ -36,6 +38,30 @@ def plan_waves(
         )
     changed = np.flatnonzero(live != best).tolist()
     return [Wave({link: int(best[link]) for link in changed}, best.copy())] if changed else []
+
+
+def told_waves(changes: Sequence[Mapping[int, int]], live: NDArray[np.int64], best: NDArray[np.int64]) -> list[Wave]:
+    """Return the waves of another's plan, link -> weight each, which have to lead from `live` to `best`, (L,) int64.
+
+    Raises
+    ------
+    MalformedFrame : they do not, or not straight: a weight is not between those before it and in the end
+    """
+    waves: list[Wave] = []
+    now = live
+    for wave in changes:
+        links, weights = np.array(list(wave)), np.array(list(wave.values()))
+        if max(wave) >= len(live):
+            raise MalformedFrame(f"a wave changes link {max(wave)} of {len(live)}")
+        low, high = np.minimum(now[links], best[links]), np.maximum(now[links], best[links])
+        if np.any((weights < low) | (weights > high) | (weights == now[links])):
+            raise MalformedFrame("a wave leads away from the agreed weights")
+        now = now.copy()
+        now[links] = weights
+        waves.append(Wave({link: int(weight) for link, weight in wave.items()}, now))
+    if not np.array_equal(now, best):
+        raise MalformedFrame("the waves do not lead to the agreed weights")
+    return waves
 
 
 class Commit:

@@ -6,12 +6,14 @@ It works on the numbers of the epoch's part; what it tells the adapter (`SetCost
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.agreement import Applied, Prepared, Verdict, decode, encode, merge_applied, merge_prepared, verdict
-from agent.commit import Commit, plan_waves
+from agent.commit import Commit, plan_waves, told_waves
 from agent.control import Ending
 from agent.epoch import Epoch
 from agent.events import Event, SetCosts
@@ -83,24 +85,36 @@ class Conclusion:
         """Offer this router's view of the episode; `best` (l,) are its best weights."""
         self.phase = Phase.PREPARING
         self._best = best
-        self._pass.begin(encode(prepared), merge_prepared)
+        self._pass.begin(encode(prepared), merge_prepared if self._pass.parent >= 0 else self._merge_as_root)
 
     def decide(self, outcome: bytes) -> None:
-        """Draw the verdict from the root's outcome of PREPARE."""
-        order, live = self._order, self._live[self._epoch.part.links]
+        """Draw the verdict from the root's outcome of PREPARE. Raises `MalformedFrame` if its waves make no sense."""
+        live = self._live[self._epoch.part.links]
         prepared = decode(outcome, Prepared)
-        action, reason = verdict(prepared, len(self._epoch.members), order.margin_milli, restore=order.restore)
+        action, reason = self._verdict(prepared)
         waves = []
         if action is Verdict.COMMIT:
-            part = self._epoch.part
-            traffic = part.traffic(order.traffic)
-            waves = plan_waves(part.network, traffic, live, self._best, ordered=order.ordered, ecmp=order.ecmp)
+            waves = told_waves(prepared.waves, live, self._best)
             reason = "the costs are as they should be"
         if waves:
             self.commit = Commit(waves, live)
             self._set_wave()
         else:
             self.end("aborted" if action is Verdict.ABORT else "kept", reason)
+
+    def _verdict(self, prepared: Prepared) -> tuple[Verdict, str]:
+        return verdict(prepared, len(self._epoch.members), self._order.margin_milli, restore=self._order.restore)
+
+    def _merge_as_root(self, payloads: Sequence[bytes]) -> bytes:
+        """Merge all views; if they are to commit, find the waves."""
+        merged = merge_prepared(payloads)
+        prepared = decode(merged, Prepared)
+        if self._verdict(prepared)[0] is not Verdict.COMMIT:
+            return merged
+        part, order = self._epoch.part, self._order
+        live, traffic = self._live[part.links], part.traffic(order.traffic)
+        waves = plan_waves(part.network, traffic, live, self._best, ordered=order.ordered, ecmp=order.ecmp)
+        return encode(msgspec.structs.replace(prepared, waves=[wave.changes for wave in waves]))
 
     def costs_set(self, problem: str, changed: int) -> None:
         """Tell that the costs of the oldest unanswered `SetCosts` are in the LSDB, or what the problem is."""

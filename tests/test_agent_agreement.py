@@ -3,10 +3,12 @@
 from itertools import permutations
 
 import msgpack
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from small_networks import small_network
 
 from agent.agreement import (
     MAX_PROBLEM,
@@ -19,6 +21,7 @@ from agent.agreement import (
     merge_prepared,
     verdict,
 )
+from agent.commit import plan_waves, told_waves
 from agent.messages import MalformedFrame
 
 DIGEST = bytes(range(16))
@@ -30,10 +33,62 @@ def merged(*views: Prepared) -> Prepared:
 
 
 def test_statements_are_these_values() -> None:
-    assert msgpack.unpackb(encode(VIEW)) == [DIGEST, 7, 0.5, 0.8, 1, ""]
+    assert msgpack.unpackb(encode(VIEW)) == [DIGEST, 7, 0.5, 0.8, 1, "", []]
+    planned = replace(VIEW, waves=[{3: 9, 300: 65535}, {4: 1}])
+    assert msgpack.unpackb(encode(planned), strict_map_key=False)[-1] == [{3: 9, 300: 65535}, {4: 1}]
+    assert decode(encode(planned), Prepared) == planned
     assert msgpack.unpackb(encode(Applied(3, 2, "no"))) == [3, 2, "no"]
     assert decode(msgpack.packb([DIGEST, 7, 0.5, 0.8, 1, ""]), Prepared) == VIEW
     assert decode(msgpack.packb([3, 2, "no"]), Applied) == Applied(3, 2, "no")
+
+
+@pytest.mark.parametrize("waves", [[{}], [{1: 0}], [{1: 65536}], [{-1: 5}], [{"1": 5}], [[1, 5]], {1: 5}])
+def test_waves_that_are_none_are_malformed(waves: object) -> None:
+    with pytest.raises(MalformedFrame):
+        decode(msgpack.packb([DIGEST, 7, 0.5, 0.8, 1, "", waves]), Prepared)
+
+
+def test_waves_of_others_than_the_root_do_not_count() -> None:
+    assert merged(replace(VIEW, waves=[{1: 5}]), VIEW) == replace(VIEW, routers=2)
+
+
+LIVE = np.array([5, 5, 5, 5])
+BEST = np.array([5, 9, 1, 6])
+
+
+def test_waves_that_lead_straight_to_the_agreed_weights_are_followed() -> None:
+    waves = told_waves([{1: 7}, {1: 9, 2: 1}, {3: 6}], LIVE, BEST)
+    assert [wave.weights.tolist() for wave in waves] == [[5, 7, 5, 5], [5, 9, 1, 5], [5, 9, 1, 6]]
+    assert [wave.changes for wave in waves] == [{1: 7}, {1: 9, 2: 1}, {3: 6}]
+    assert told_waves([], BEST, BEST) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],  # nowhere
+        [{1: 9, 2: 1}],  # not all the way
+        [{1: 10}, {1: 9, 2: 1, 3: 6}],  # too far and back
+        [{1: 7}, {1: 6}, {1: 9, 2: 1, 3: 6}],  # back and forth
+        [{0: 6}, {0: 5, 1: 9, 2: 1, 3: 6}],  # over a link that is not to change
+        [{1: 9, 2: 1, 3: 6}, {3: 6}],  # twice
+        [{1: 9, 2: 1, 3: 6, 4: 2}],  # there is no such link
+    ],
+)
+def test_other_waves_are_refused(changes: list[dict[int, int]]) -> None:
+    with pytest.raises(MalformedFrame):
+        told_waves(changes, LIVE, BEST)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_the_roots_own_waves_are_followed(seed: int) -> None:
+    random = np.random.Generator(np.random.Philox(key=seed))
+    topology, traffic = small_network(seed, 6, 9)
+    live, best = (random.integers(1, 30, topology.num_links) for _ in range(2))
+    waves = plan_waves(topology, traffic, live, best, ordered=bool(seed % 3))
+    told = told_waves([wave.changes for wave in waves], live, best)
+    assert [wave.weights.tolist() for wave in told] == [wave.weights.tolist() for wave in waves]
 
 
 def test_equal_views_add_up_in_any_grouping() -> None:
