@@ -1,0 +1,27 @@
+"""The figures of the lab: same decisions under loss, bounded memory, what authentication takes."""
+
+from experiments.faults_figures import IMPAIRMENTS, authentication, loss, memory
+
+
+def tell(_text: str) -> None:
+    """Say nothing."""
+
+
+def test_loss_changes_no_decision_and_lengthens_episodes() -> None:
+    rows = loss(2, tell)
+    assert rows.keys() == IMPAIRMENTS.keys()
+    assert [row["differing"] for row in rows.values()] == [0] * len(rows)  # type: ignore[index]
+    lengths = {name: row["mean_length"] for name, row in rows.items()}  # type: ignore[index]
+    assert lengths["nothing"] == 1.0 < lengths["loss 1 %"] < lengths["loss 20 %"]
+
+
+def test_programs_do_not_grow() -> None:
+    result = memory(60, tell)
+    assert (result["episodes"], result["violations"]) == (60, 0)
+    assert abs(result["growth"]) < 0.05  # type: ignore[arg-type]
+
+
+def test_every_tag_of_an_episode_counts() -> None:
+    result = authentication(1, tell)
+    assert result["tags"] > 1000  # type: ignore[operator]
+    assert 0 < result["share_by_count"] < 1  # type: ignore[operator]
