@@ -64,6 +64,8 @@ class Aftermath:
         settlement = settle(episode, results.values())
         if settlement is None:
             return
+        if self._settlement is not None and self.template is not None:
+            settlement = settlement.keeping(self._settlement, self.template.down)
         self._settlement = settlement
         self._look_at = now + self._patience.look_s
         # What was taken back would be found again as long as the same traffic is asked for: do not swing fast.
@@ -121,6 +123,9 @@ class Aftermath:
         if settlement is None or proposal.weights is None or now < self._look_at:
             return None
         wrong = settlement.wrong(proposal.weights)
+        if not wrong and settlement.unseen(proposal.weights):
+            self._look_at = now + self._patience.look_s
+            return None
         if not wrong:
             self._settlement = settlement if self._guard is not None else None
             self._look_at = float("inf") if self._guard is not None else self._look_at

@@ -34,6 +34,16 @@ class Settlement:
         ours = (least <= seen) & (seen <= most) & (seen > 0)
         return np.flatnonzero(ours & (seen != self.wanted)).tolist()
 
+    def unseen(self, seen: NDArray[np.int64]) -> bool:
+        """Whether a link is down whose cost the commit was to change: it may come back with the wrong one."""
+        return bool(np.any((seen == 0) & (self.wanted != self.other)))
+
+    def keeping(self, before: Settlement, down: Iterable[int]) -> Settlement:
+        """Return this one, with what the one before it says of links that were down meanwhile."""
+        wanted, other, links = self.wanted.copy(), self.other.copy(), list(down)
+        wanted[links], other[links] = before.wanted[links], before.other[links]
+        return Settlement(self.episode, wanted, other)
+
     def target(self, seen: NDArray[np.int64], links: Iterable[int]) -> NDArray[np.int64]:
         """Return weights for all links: the wanted ones for some, for the others what is there."""
         weights = np.where(seen > 0, seen, self.wanted)

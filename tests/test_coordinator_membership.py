@@ -253,6 +253,30 @@ def test_a_half_done_commit_is_told_and_restored_once_its_router_is_back() -> No
     assert bench.of(HalfCommitted)[-1] == HalfCommitted(start.episode, "")
 
 
+def test_a_cost_on_links_that_were_down_is_looked_at_when_they_come_back() -> None:
+    """A router that is cut off in a commit may end it otherwise than those who are left, who go on meanwhile."""
+    bench = Bench()
+    bench.submit()
+    new = ONES + 1
+    out = range(RING.out_links(4).start, RING.out_links(4).stop)
+    for router in "abcd":
+        bench.receive(status(router, without(*out)))
+    told = {"began": True, "live_weights": packed(ONES), "best_weights": packed(new)}
+    bench.results("aborted", routers="abcd", reason="the topology has changed", **told)
+    bench.wait(PATIENCE.look_s + 1.0)
+    bench.results("committed", routers="abcd", **(told | {"best_weights": packed(ONES + 2)}))
+    back = ONES + 2
+    back[[*out]] = new[[*out]]
+    for router in RING.nodes:
+        bench.receive(status(router, back))
+    bench.wait(2 * PATIENCE.look_s + 1.0)
+    start = bench.starts[-1]
+    assert start.restore
+    weights = np.frombuffer(start.start_weights, "<u2")
+    assert weights[[*out]].tolist() == [1] * len(out)
+    assert {*np.delete(weights, [*out]).tolist()} == {3}
+
+
 def test_the_side_is_new_if_anybody_committed_and_an_operators_cost_is_right() -> None:
     new = ONES * 9
     results = [
