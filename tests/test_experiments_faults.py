@@ -158,6 +158,32 @@ def test_truth_sees_changes_that_nobody_ordered_and_commits_that_stay_half_done(
     assert watch.seen == {"I4": 2}
 
 
+def test_a_cost_in_between_is_forgiven_to_a_router_whose_agent_is_away_and_to_no_other() -> None:
+    watch = Watch()
+    for router in range(NET.num_nodes):
+        watch.decide(router, 3)
+    watch.commit(0)
+    both = (watch.truth.commits[-1].old[0], watch.truth.commits[-1].new[0])
+    between = next(cost for cost in range(1, 9) if cost not in both)
+    watch.truth.commits[-1].ordered[0].add(between)
+    watch.area.set_cost(0, between)
+    assert watch.truth.all_old_or_new([int(NET.src[0])])
+    assert not watch.truth.all_old_or_new([int(NET.src[0]) + 1])
+    watch.truth.check_commits("now")
+    assert watch.seen == {"I4": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "seed"),
+    [
+        ("crash-for-good", 151),  # the agent dies when its link is half way, in the second of three waves
+        ("loss-20", 60),  # the first episode is aborted and tried again at once
+    ],
+)
+def test_trials_that_were_judged_too_early_or_too_hard(fault: str, seed: int) -> None:
+    assert run_trial(fault, FAULTS[fault], seed).violations == []
+
+
 def test_truth_sees_an_mlu_that_rises() -> None:
     watch = Watch()
     for router in range(NET.num_nodes):
