@@ -33,6 +33,7 @@ class Gathering:
         self._agents: dict[str, Status] = {}
         self._met: set[str] = set()  # routers that have been ready
         self._proposal: Proposal | None = None
+        self._returning_until = 0.0
 
     def __contains__(self, router: str) -> bool:
         """Whether a router's agent is online."""
@@ -41,6 +42,10 @@ class Gathering:
     def forget(self) -> None:
         """Forget who is online."""
         self._agents.clear()
+
+    def again(self, now: float) -> None:
+        """Take that the broker is there again; those who were online have yet to find it, each in its own time."""
+        self._returning_until = now + self._patience.return_s if self._met else now
 
     def here(self, status: Status, now: float) -> bool:
         """Take the status of an agent that is online; return whether it was not before."""
@@ -75,8 +80,9 @@ class Gathering:
             return float("inf")
         if not proposal.why_absent:
             return self.changed_at
-        lost = proposal.why_absent.keys() <= self._met
-        return self.changed_at + (self._patience.settle_s if lost else self._patience.gather_s)
+        if not proposal.why_absent.keys() <= self._met:
+            return self.changed_at + self._patience.gather_s
+        return max(self.changed_at + self._patience.settle_s, self._returning_until)
 
     def given_up_at(self, routers: Iterable[str]) -> float:
         """Return when nobody waits for routers any more because all of them are away; infinity: one is not."""

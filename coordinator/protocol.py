@@ -102,6 +102,7 @@ class CoordinatorProtocol:
     def connection_made(self, now: float) -> None:
         """Subscriptions stand; retained statuses follow."""
         self._connected = True
+        self._gathering.again(now)
         self._not_before = now + self._patience.grace_s if self._start else now
         self._events.append(events.BrokerConnected())
 

@@ -362,3 +362,17 @@ def test_commits_are_held_apart() -> None:
     bench.wait(2.0)
     assert len(bench.starts) == 3
     assert isinstance(bench.of(EpisodeStarted)[-1], EpisodeStarted)
+
+
+def test_after_the_broker_was_dead_agents_have_time_to_find_it_again() -> None:
+    bench = Bench()
+    bench.protocol.connection_lost()
+    bench.protocol.connection_made(bench.now)
+    for router in "abde":
+        bench.receive(status(router))
+    bench.submit()
+    bench.wait(2.0)
+    assert bench.starts == []  # c pauses between its attempts for up to two seconds
+    bench.receive(status("c"))
+    bench.wait(0.1)
+    assert bench.starts[-1].absent == []
