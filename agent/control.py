@@ -56,7 +56,7 @@ class Start(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     episode : number of the episode, greater than any before it
     seed : seed of the sampling, shared by all routers
     steps : T, decisions to take
-    increments : links whose weight grows in one step
+    increments : links whose weight changes in one step
     opening : that number in the first step, then fewer (`policy.schedule`)
     patience : the episode ends when so many steps in a row brought nothing better; 0: it has all T
     temperature_milli : temperature of the softmax in thousandths, an integer so that all round it alike
@@ -135,7 +135,7 @@ class Status(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One decision: the links whose weight grew and the MLU after it. Step 0 is the start."""
+    """One decision: the links whose weight changed and the MLU after it. Step 0 is the start."""
 
     episode: Episode
     step: Count

@@ -89,7 +89,7 @@ class EpisodeStarted:
 
 @dataclass(frozen=True)
 class StepDone:
-    """The links whose weight grew and the MLU (a fraction) after it; step 0 is the start."""
+    """The links whose weight changed and the MLU (a fraction) after it; step 0 is the start."""
 
     episode: int
     step: int

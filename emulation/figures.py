@@ -22,7 +22,7 @@ def draw_steps(
     live : MLU with the live costs
     start : MLU at step 0; None: unknown
     best_step : 0..T
-    links : names of the links whose weight grew, for the tooltips
+    links : names of the links whose weight changed, for the tooltips
     """
     height, left, right, top, bottom = 320.0, 52.0, 150.0, 18.0, 44.0
     first = 0 if start is not None else 1

@@ -6,7 +6,7 @@ or the machine that made it. Five files carry a run:
 =================  =====================================================================================
 ``summary.json``   the outcome in one object (`Summary`), for people and for scripts
 ``inputs.npz``     network, traffic and weights, exact (`Inputs`)
-``steps.jsonl``    one line per decision: step 1..T, the links whose weights grew, the MLU afterwards (`StepRow`)
+``steps.jsonl``    one line per decision: step 1..T, the links whose weights changed, the MLU afterwards (`StepRow`)
 ``links.csv``      one row per directed link, in canonical order (`LinkRow`)
 ``manifest.json``  how the run was made: versions, seed, checkpoint, options (`Manifest`)
 =================  =====================================================================================

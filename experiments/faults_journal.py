@@ -6,15 +6,14 @@ process is dropped.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
 from experiments.faults_trial import Trial
+from experiments.line_file import LineFile
 from routing.errors import InputError
 
 _HOUSE = Path(__file__).parent.parent
@@ -52,27 +51,15 @@ class Journal:
 
     def __init__(self, path: Path | None, resume: bool, plant: str) -> None:
         self.trials: dict[tuple[str, int], Trial] = {}
-        self._file = None
+        self._file: LineFile | None = None
         if path is None:
             return
-        try:
-            self._file = path.open("a+b", buffering=0)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.seek(0)
-            content = self._file.read()
-        except BlockingIOError as error:
-            raise InputError("in use by another campaign, expected a file of its own", path) from error
-        except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror}, expected a file", path) from error
-        whole = content.rfind(b"\n") + 1
-        if whole and not resume:
-            raise InputError("there are trials already, expected --resume or another file", path)
+        self._file = LineFile(path, resume, work="campaign", kept="trials", place="file")
         header = _Header(_code_digest(), plant)
-        lines = content[:whole].splitlines()
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(self._file.lines, start=1):
             self._read(line, number, path, header)
-        self._file.truncate(whole)
-        if not lines:
+        self._file.drop_rest()
+        if not self._file.lines:
             self._write(header)
 
     def _read(self, line: bytes, number: int, path: Path, header: _Header) -> None:
@@ -96,7 +83,7 @@ class Journal:
 
     def _write(self, record: object) -> None:
         if self._file is not None:
-            self._file.write(msgspec.json.encode(record) + b"\n")
+            self._file.write(msgspec.json.encode(record))
 
     def __enter__(self) -> Journal:
         """Return itself."""
@@ -107,5 +94,4 @@ class Journal:
     ) -> None:
         """Push the file to the disk and close it."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
             self._file.close()

@@ -44,6 +44,8 @@ class Trial:
     detection_s : from the strike to the first sign of it
     next_s : from the strike to the beginning of the next episode that ends well
     recovery_s : from the healing to the beginning of the next episode that ends well
+    remembered : bytes, at most, of one agent's or the coordinator's memory; a few differ from run to run with the
+        numbers that the interpreter happens to share, so trials are compared without it
     """
 
     fault: str
@@ -52,7 +54,7 @@ class Trial:
     detection_s: float | None = None
     next_s: float | None = None
     recovery_s: float | None = None
-    remembered: int = 0
+    remembered: int = field(default=0, compare=False)
     outcomes: dict[str, int] = field(default_factory=dict)
 
 

@@ -6,13 +6,12 @@ method on one instance, or an instance's bound. A line that was cut off by the e
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from experiments.line_file import LineFile
 from experiments.quality_instances import Key
 from routing.errors import InputError
 
@@ -46,25 +45,17 @@ class Journal:
         self, folder: Path | None, resume: bool, settings: dict[str, Any], checkpoints: dict[str, str]
     ) -> None:
         self.records: dict[Task, Record] = {}
-        self._file = None
+        self._file: LineFile | None = None
         if folder is None:
             return
         path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b", buffering=0)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._file.seek(0)
-            content = self._file.read()
-        except BlockingIOError as error:
-            raise InputError("in use by another run, expected a folder of its own", path) from error
         except OSError as error:
             raise InputError(f"cannot be written: {error.strerror}, expected a folder", path) from error
-        whole = content.rfind(b"\n") + 1
-        if whole and not resume:
-            raise InputError("there are results already, expected --resume or another folder", path)
-        self._file.truncate(whole)
-        for number, line in enumerate(content[:whole].splitlines(), start=1):
+        self._file = LineFile(path, resume, work="run", kept="results", place="folder")
+        self._file.drop_rest()
+        for number, line in enumerate(self._file.lines, start=1):
             self._read(line, number, path, settings, checkpoints)
         self._write({"settings": settings, "checkpoints": checkpoints})
 
@@ -90,7 +81,7 @@ class Journal:
 
     def _write(self, record: Record) -> None:
         if self._file is not None:
-            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.write(json.dumps(record).encode())
 
     def __enter__(self) -> Journal:
         """Return itself."""
@@ -101,5 +92,4 @@ class Journal:
     ) -> None:
         """Push the file to the disk and close it."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
             self._file.close()

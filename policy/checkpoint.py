@@ -5,7 +5,7 @@
 | format | "1" |
 | preset | `Preset.to_json` |
 | temperature | by which logits are divided before sampling, a multiple of 0.001 (default 1) |
-| opening | links whose weight grows in the first step, see `policy.schedule` (default 1) |
+| opening | links whose weight changes in the first step, see `policy.schedule` (default 1) |
 | patience | an episode ends when T over this many steps brought nothing better (default 0: it has all T) |
 | command, seed, data, start | how it was trained, on what, from which start weights; free text |
 

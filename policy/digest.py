@@ -44,6 +44,6 @@ class DecisionDigest:
         self.value = hashed.digest()
 
     def extend(self, links: Sequence[int], scores: Sequence[int]) -> None:
-        """Add one step: the links whose weight grew, with their scores, best first."""
+        """Add one step: the links whose weight changed, with their scores, best first."""
         decision = np.array([*links, *scores], dtype="<i8").tobytes()
         self.value = blake2s(self.value + decision, digest_size=DIGEST_BYTES).digest()

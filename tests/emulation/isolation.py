@@ -1,14 +1,17 @@
 """Run a test's body inside namespaces of its own, and bring what it returns or raises back."""
 
+import os
 import pickle
+import signal
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from emulation.isolate import Isolation, run_isolated
+from emulation.namespaces import CLONE_NEWNET, unshare
 
 
 def isolated(body: Callable[[Isolation], Any]) -> Any:
@@ -38,6 +41,27 @@ def poll(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
         assert time.monotonic() < deadline, f"not within {timeout_s} s"
         time.sleep(0.01)
     return found
+
+
+def hold_network() -> int:
+    """Return the pid of a process in a network namespace of its own, which waits to be killed."""
+    ready, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        unshare(CLONE_NEWNET)
+        os.write(tell, b"1")
+        signal.pause()
+    os.read(ready, 1)
+    os.close(ready)
+    os.close(tell)
+    return pid
+
+
+def kill(pids: Iterable[int]) -> None:
+    """End child processes."""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def namespaces_in_use(kind: str) -> dict[int, list[int]]:

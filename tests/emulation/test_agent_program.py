@@ -5,7 +5,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from isolation import isolated, poll
+from isolation import hold_network, isolated, kill, poll
 from numpy.typing import NDArray
 
 from agent.frr import FrrRouter
@@ -22,7 +21,6 @@ from coordinator.__main__ import main as coordinator
 from emulation.broker import find_mosquitto
 from emulation.frrconf import ospfd_conf, zebra_conf
 from emulation.isolate import RUNTIME, Isolation
-from emulation.namespaces import CLONE_NEWNET, unshare
 from emulation.processes import end, run_in_each, start_in
 from policy.checkpoint import load_checkpoint
 from policy.episode import run_episode
@@ -67,24 +65,11 @@ def router_id(node: int) -> str:
 @contextmanager
 def namespaces() -> Iterator[list[int]]:
     """Make a network namespace per router, each held by a process; yield their pids."""
-    pids = []
-    for _ in NAMES:
-        ready, tell = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            unshare(CLONE_NEWNET)
-            os.write(tell, b"1")
-            signal.pause()
-        os.read(ready, 1)
-        os.close(ready)
-        os.close(tell)
-        pids.append(pid)
+    pids = [hold_network() for _ in NAMES]
     try:
         yield pids
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        kill(pids)
 
 
 def ip(pid: int, *lines: str) -> None:

@@ -2,20 +2,19 @@
 
 import os
 import select
-import signal
 import socket
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from isolation import isolated, poll
+from isolation import hold_network, isolated, kill, poll
 
 from agent.config import Neighbor
 from agent.udp import open_socket
 from emulation.impair import End, ImpairedLink, Impairment
 from emulation.isolate import Isolation
-from emulation.namespaces import CLONE_NEWNET, inside, unshare
+from emulation.namespaces import inside
 from emulation.processes import run_in_each
 
 pytestmark = pytest.mark.root
@@ -24,23 +23,11 @@ PORT = 5005
 FRAMES = 400
 
 
-def router() -> int:
-    """Return the pid of a process in a network namespace of its own."""
-    ready, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        unshare(CLONE_NEWNET)
-        os.write(tell, b"1")
-        signal.pause()
-    os.read(ready, 1)
-    return pid
-
-
 def carried(impairment: Impairment, folder: Path) -> list[tuple[int, float]]:
     """Send frames over an impaired link; return (number, seconds on the way) of those that came."""
 
     def body(_: Isolation) -> list[tuple[int, float]]:
-        pids = [router(), router()]
+        pids = [hold_network(), hold_network()]
         near, far = pids
         link = [f"link add left netns {near} type veth peer name right netns {far}"]
         run_in_each([(os.getpid(), ["ip", "-batch", "-"], "\n".join(link) + "\n")])
@@ -71,9 +58,7 @@ def carried(impairment: Impairment, folder: Path) -> list[tuple[int, float]]:
         came += taken(receiver, sent, 1.0)
         impaired.stop()
         poll(lambda: echo(3))  # and not any more
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        kill(pids)
         return came
 
     found: list[tuple[int, float]] = isolated(body)
