@@ -1,6 +1,6 @@
 """The figures of the lab: same decisions under loss, bounded memory, what authentication takes."""
 
-from experiments.faults_figures import IMPAIRMENTS, authentication, loss, memory
+from experiments.faults_figures import IMPAIRMENTS, WANTED, authentication, loss, memory
 
 
 def tell(_text: str) -> None:
@@ -13,6 +13,11 @@ def test_loss_changes_no_decision_and_lengthens_episodes() -> None:
     assert [row["differing"] for row in rows.values()] == [0] * len(rows)  # type: ignore[index]
     lengths = {name: row["mean_length"] for name, row in rows.items()}  # type: ignore[index]
     assert lengths["nothing"] == 1.0 < lengths["loss 1 %"] < lengths["loss 20 %"]
+    for row in rows.values():
+        spread = [row[f"length_{percentile}"] for percentile in (50, 90, 99, 100)]  # type: ignore[index]
+        assert spread == sorted(spread)
+        assert spread[0] <= 2 * row["mean_length"] <= 2 * spread[-1]  # type: ignore[index]
+    assert [name for name, row in rows.items() if "as_wanted" in row] == list(WANTED)  # type: ignore[operator]
 
 
 def test_programs_do_not_grow() -> None:
