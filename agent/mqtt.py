@@ -12,7 +12,6 @@ import asyncio
 import logging
 import math
 import random
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +20,7 @@ import aiomqtt
 
 from agent.broker import BrokerAddress
 from agent.control import MAX_PAYLOAD, Cancel, MalformedMessage, Progress, Result, Start, Status, Topics, decode, encode
+from agent.credentials import TCP_OPTIONS
 from agent.postbox import Postbox
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,7 @@ def make_client(
         broker.host if tcp else broker.path,
         broker.port if tcp else 1,  # paho insists on a positive port
         transport="tcp" if tcp else "unix",
-        # Nagle and delayed acknowledgements together add 40 ms to each QoS 1 exchange.
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)] if tcp else [],
+        socket_options=TCP_OPTIONS if tcp else (),
         identifier=identifier,
         tls_context=tls,
         will=will,
