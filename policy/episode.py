@@ -155,14 +155,13 @@ class Episode:
         One more than now, at most 65535. With the features `moves`, links that are not hot (u / U < 0.5) become cheaper
         instead, where that changes what their routers do (`RoutingState.lowered`).
         """
-        weights = self.routing.weights[links]
-        offered: NDArray[np.int64] = np.minimum(weights + 1, MAX_WEIGHT)
-        if self._features == "moves":
-            assert isinstance(self.routing, RoutingState)
-            cold = np.flatnonzero(self._relative[links] < HOT)
-            lowered = self.routing.lowered(links[cold])
-            falls = lowered < weights[cold]
-            offered[cold[falls]] = lowered[falls]
+        weights = self.routing.weights
+        if self._features != "moves":
+            risen: NDArray[np.int64] = np.minimum(weights[links] + 1, MAX_WEIGHT)
+            return risen
+        assert isinstance(self.routing, RoutingState)
+        offered = np.empty(len(links), dtype=np.int64)
+        kernels.offers(links, weights, self.routing.lowered(links), self._relative, MAX_WEIGHT, offered)
         return offered
 
     @property

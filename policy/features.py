@@ -212,6 +212,22 @@ def lookahead_features(effects: NDArray[np.float64], out: NDArray[np.float32]) -
             out[i, 12 + column] = -3.0 if value < -3.0 else value
 
 
+@njit("void(i4[::1], i8[::1], i8[::1], f8[::1], i8, i8[::1])")
+def offers(
+    links: NDArray[np.int32],
+    weights: NDArray[np.int64],
+    lowered: NDArray[np.int64],
+    relative: NDArray[np.float64],
+    highest: int,
+    out: NDArray[np.int64],
+) -> None:
+    """Write what each of `links` (n,) offers with `moves`: (n,); lowered : (n,), from `RoutingState.lowered`."""
+    for i in range(len(links)):
+        weight = weights[links[i]]
+        falls = relative[links[i]] < HOT and lowered[i] < weight
+        out[i] = lowered[i] if falls else min(weight + 1, highest)
+
+
 @njit("void(i8[::1], i8[::1], f4[:, ::1])")
 def move_feature(weights: NDArray[np.int64], offered: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     """Write the last column of the `moves` features (n, 15); weights : now, offered : if the link is chosen, (n,)."""
