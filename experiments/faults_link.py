@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.faults_emulation import in_network
-from experiments.faults_live_network import RECOVERED_S, STEPS, LiveNetwork
+from experiments.faults_live_network import LiveNetwork
+from experiments.faults_live_programs import RECOVERED_S, STEPS
 from routing.errors import DisconnectedTopology, InputError
 from routing.state import RoutingState
 from routing.subnetwork import Subnetwork, without

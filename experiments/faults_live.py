@@ -6,14 +6,14 @@ import signal
 import time
 from collections.abc import Callable
 
-import numpy as np
 from numpy.random import Generator, Philox
 
 from emulation.impair import End, ImpairedLink, Impairment
 from experiments.faults_campaign import Row
 from experiments.faults_emulation import in_network
-from experiments.faults_live_network import RECOVERED_S, LiveNetwork
-from experiments.faults_truth import Violation
+from experiments.faults_live_network import LiveNetwork
+from experiments.faults_live_programs import RECOVERED_S
+from experiments.faults_live_truth import wrong_costs, wrong_words
 
 Heal = Callable[[], None]
 HEAL_S = 3.0
@@ -181,44 +181,7 @@ def _trial(live: LiveNetwork, name: str, random: Generator, row: Row) -> None:
         row.recovery_s.append(meanwhile[0] - struck)
     elif good is not None:
         row.recovery_s.append(good[0] - healed)
-    for violation in _violations(live, decided, since, before, whole is not None):
+    wrong = wrong_words(live, decided, since, whole is not None) + wrong_costs(live, since, before)
+    for violation in wrong:
         row.violations[violation.invariant] += 1
         row.shown.append(str(violation))
-
-
-def _violations(
-    live: LiveNetwork, decided: dict[tuple[int, int], set[str]], since: int, before: float, recovered: bool
-) -> list[Violation]:
-    found = []
-
-    def violated(invariant: str, what: str) -> None:
-        found.append(Violation(invariant, time.monotonic(), what))
-
-    if not recovered:
-        violated("I6", f"no episode succeeded within {RECOVERED_S:g} s")
-    for step, links in live.decisions().items():
-        if len(links) > 1 and step not in decided:
-            violated("I1", f"episode {step[0]}, step {step[1]}: {' against '.join(sorted(links))}")
-    ended = [record for _, record in live.records[since:] if record["event"] == "episode_ended"]
-    for record in ended:
-        digests = {router["digest"] for router in record["routers"].values() if router["status"] == "committed"}
-        if len(digests) > 1:
-            violated("I2", f"episode {record['episode']} was committed with {len(digests)} digests")
-        if record["status"] in ("aborted", "partial") and not record["reason"].strip():
-            violated("I6", f"episode {record['episode']} is {record['status']} without a reason")
-    live.poll(0.5)
-    costs = live.costs()
-    good = [record for record in ended if record["status"] in ("committed", "kept")]
-    last = next((record for record in reversed(good) if live.is_whole(record["episode"])), None)
-    after = live.mlu(costs)
-    if last is not None and any(one["status"] == "committed" and not live.is_whole(one["episode"]) for one in good):
-        before = last["mlu_live"]  # what is best without a link may be worse once that is back
-    if after > before:
-        violated("I3", f"the MLU rose from {before:.4f} to {after:.4f}")
-    if last is not None and last["mlu_live"] is not None:
-        known = last["mlu_best"] if last["status"] == "committed" else last["mlu_live"]
-        if not np.isclose(after, known, rtol=1e-9):
-            violated("I4", f"costs have MLU {after:.6f}, episode {last['episode']} ({last['status']}) says {known:.6f}")
-    if not live.routes_follow(costs):
-        violated("I4", "the kernels' routes are not those of the costs")
-    return found

@@ -1,0 +1,67 @@
+"""What must be true of a live installation after a fault, and what is not: violations of the invariants.
+
+Decisions come from each agent's own log, costs from each ospfd, routes from the kernels; the coordinator's lines are
+what the user was told.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from emulation.processes import EmulationError
+from experiments.faults_live_network import LiveNetwork
+from experiments.faults_live_programs import RECOVERED_S, LivePrograms
+from experiments.faults_truth import Violation
+
+Decisions = dict[tuple[int, int], set[str]]
+
+
+def _violation(invariant: str, what: str) -> Violation:
+    return Violation(invariant, time.monotonic(), what)
+
+
+def wrong_words(live: LivePrograms, decided: Decisions, since: int, recovered: bool) -> list[Violation]:
+    """Return what is wrong with decisions and reports from record `since` on; `decided` are the decisions before."""
+    found = []
+    if not recovered:
+        found.append(_violation("I6", f"no episode succeeded within {RECOVERED_S:g} s"))
+    decisions = live.decisions()
+    if not decisions:  # else that nobody disagrees would mean nothing
+        raise EmulationError("no agent's log tells of a decision")
+    for step, links in decisions.items():
+        if len(links) > 1 and step not in decided:
+            found.append(_violation("I1", f"episode {step[0]}, step {step[1]}: {' against '.join(sorted(links))}"))
+    for _, record in live.records[since:]:
+        if record["event"] != "episode_ended":
+            continue
+        digests = {router["digest"] for router in record["routers"].values() if router["status"] == "committed"}
+        if len(digests) > 1:
+            found.append(_violation("I2", f"episode {record['episode']} was committed with {len(digests)} digests"))
+        if record["status"] in ("aborted", "partial") and not record["reason"].strip():
+            found.append(_violation("I6", f"episode {record['episode']} is {record['status']} without a reason"))
+    return found
+
+
+def wrong_costs(live: LiveNetwork, since: int, before: float) -> list[Violation]:
+    """Return what is wrong with costs and routes after the episodes from record `since` on; `before` was the MLU."""
+    found = []
+    live.poll(0.5)
+    costs = live.costs()
+    ended = [record for _, record in live.records[since:] if record["event"] == "episode_ended"]
+    good = [record for record in ended if record["status"] in ("committed", "kept")]
+    last = next((record for record in reversed(good) if live.is_whole(record["episode"])), None)
+    after = live.mlu(costs)
+    if last is not None and any(one["status"] == "committed" and not live.is_whole(one["episode"]) for one in good):
+        before = last["mlu_live"]  # what is best without a link may be worse once that is back
+    if after > before:
+        found.append(_violation("I3", f"the MLU rose from {before:.4f} to {after:.4f}"))
+    if last is not None and last["mlu_live"] is not None:
+        known = last["mlu_best"] if last["status"] == "committed" else last["mlu_live"]
+        if not np.isclose(after, known, rtol=1e-9):
+            what = f"costs have MLU {after:.6f}, episode {last['episode']} ({last['status']}) says {known:.6f}"
+            found.append(_violation("I4", what))
+    if not live.routes_follow(costs):
+        found.append(_violation("I4", "the kernels' routes are not those of the costs"))
+    return found
