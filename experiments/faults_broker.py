@@ -40,7 +40,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument
     add("--case", default=",".join(CASES), metavar="NAME,...", help="only these (default: all)")
-    add("--down", type=float, default=60.0, metavar="SECONDS", help="how long the broker is away (default 60)")
+    add(
+        "--down",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long the broker is away, at least 2 (default 60)",
+    )
     add("--trials", type=int, default=1, metavar="N", help="of each case (default 1)")
     add("--seed", type=int, default=0, metavar="S", help="of the first trial (default 0)")
     add("--topology", default="nsfnet", metavar="NAME|FILE", help="the network (default nsfnet)")
@@ -55,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = [name for name in names if name not in CASES]
     if unknown:
         return _bad(f"--case {unknown[0]}: expected some of {', '.join(CASES)}")
-    if not 0 < args.down < 86400 or args.trials < 1 or args.seed < 0:
-        return _bad("expected --down of more than 0 s, at least one trial and a seed that is not negative")
+    if not 2 <= args.down < 86400 or args.trials < 1 or args.seed < 0:
+        return _bad("expected --down of at least 2 s, at least one trial and a seed that is not negative")
     if os.geteuid() != 0 and any(name in NEEDS_ROOT for name in names):
         return _bad(f"{', '.join(NEEDS_ROOT)}: expected root (namespaces, FRR)")
     trials = []

@@ -11,7 +11,7 @@ import os
 import pwd
 import socket
 import subprocess
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -104,7 +104,7 @@ class TlsBroker:
     def _accepts(self) -> bool:
         return self.process.poll() is None and self.reachable(self._at)
 
-    def _there(self) -> nullcontext[None]:
+    def _there(self) -> AbstractContextManager[None]:
         return inside(self._at) if self._at is not None else nullcontext()
 
 

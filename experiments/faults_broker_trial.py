@@ -67,9 +67,10 @@ class Trial:
 
     def filled(self, record: dict[str, Any]) -> Trial:
         """Return it with the values of a record."""
-        return replace(
-            self, **{key: _NEVER if value is None and key.endswith("_s") else value for key, value in record.items()}
-        )
+        values: dict[str, Any] = {
+            key: _NEVER if value is None and key.endswith("_s") else value for key, value in record.items()
+        }
+        return replace(self, **values)
 
 
 @dataclass(frozen=True)
@@ -171,13 +172,16 @@ def _note(live: LivePrograms, trial: Trial, episode: int, struck: float, healed:
 def _broken_promises(live: LivePrograms, trial: Trial, episode: int, fault: Break) -> list[str]:
     """Return what was promised of a broker that dies and did not happen."""
     found = []
-    if not trial.back_s <= BACK_S + (0.0 if np.isnan(trial.reachable_s) else trial.reachable_s):
+    way = trial.reachable_s if fault.may_abort and trial.reachable_s > 0 else 0.0  # which OSPF has to find again
+    if not trial.back_s <= way + BACK_S:
         found.append(f"the coordinator was back after {trial.back_s:.1f} s, expected {BACK_S:g} s")
     if trial.status not in GOOD and not (fault.may_abort and trial.status == "aborted"):
         found.append(f"the episode ended {trial.status or 'never'}: {trial.reason}")
+    if not fault.in_commit and trial.in_the_dark != trial.routers:
+        found.append(f"{trial.in_the_dark} of {trial.routers} agents ended the episode without the broker")
     if trial.results != trial.routers:
         found.append(f"{trial.results} of {trial.routers} results reached the user")
-    told = next((one["routers"] for one in _endings(live) if one["episode"] == episode), {})
+    told: dict[str, Any] = next((one["routers"] for one in _endings(live) if one["episode"] == episode), {})
     said = {router: result["status"] for router, result in told.items()}
     seen = live.endings(episode)
     if said != {router: seen.get(router) for router in said}:
