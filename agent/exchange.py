@@ -1,9 +1,9 @@
 """The neighbour rounds of one router's episode: what it sends in each, and what becomes of what it hears.
 
 While nothing is lost, a frame carries the hidden state of one round. As soon as a router has seen that a frame was lost
-(a later one came before it) it sends the state of the round before along with each, and so does whoever hears that,
-until the episode ends: all know that this network loses frames. Whoever goes on says again what the other may lack, and
-a single loss costs one hop instead of a wait and a round trip.
+(a later one came before it, or the session misses some) it sends the state of the round before along with each, and so
+does whoever hears that, until the episode ends: all know that this network loses frames. Whoever goes on says again
+what the other may lack, and a single loss costs one hop instead of a wait and a round trip.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Exchange:
     Attributes
     ----------
     round : of the present step; K: all are done
-    lossy : whether frames were lost in this episode, here or elsewhere
+    lossy : whether this network loses frames, as far as is known
     rounds : the barrier
     """
 
@@ -51,6 +51,11 @@ class Exchange:
     def done(self) -> bool:
         """Whether all rounds of the step are over."""
         return self.round == self._rounds_per_step
+
+    @property
+    def last(self) -> bool:
+        """Whether the round under way is the last of the step."""
+        return self.round == self._rounds_per_step - 1
 
     def begin(self, step: int, digest: bytes, features: NDArray[np.float32]) -> None:
         """Begin a step with the features of the own links; `digest` is what its frames carry."""

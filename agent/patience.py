@@ -4,7 +4,7 @@ A long wait on a network that has lost nothing means that others are slow, and a
 is the mean and four deviations, as TCP's (RFC 6298), seldom exceeded. Where frames are lost that would not do. A wait
 contains the repetitions of routers further away, so nearly every wait is as long as the limit, and whatever follows the
 typical wait drives the limit up for ever. There the limit is a low quantile, which is what a wait takes when
-nothing is lost, and a round trip.
+nothing is lost, and a round trip; for the very first one, what the way takes.
 
 Often what a router waits for is on its way already when the wait begins, and long links look short. The round trips
 that a wait may contain bound the limit from below.
@@ -64,8 +64,9 @@ class Patience:
 
     def limit_s(self, trip_s: float, trips: int, *, lossy: bool = False) -> float:
         """Return how long to wait now for what takes so many round trips, `trip_s` each on the slowest link."""
-        if lossy and self._low_s is not None:
-            quick = max(self._low_s + _LOSSY_TRIPS * trip_s, self._lossy_s)
+        if lossy:
+            low_s = _TRIPS * trip_s * trips if self._low_s is None else self._low_s
+            quick = max(low_s + _LOSSY_TRIPS * trip_s, self._lossy_s)
             return min(quick * _LOSSY_GROWTH ** min(self._repeated, 100), self._most_s)
         limit = max(self._first_s, _TRIPS * trip_s * trips)
         if self._low_s is not None:

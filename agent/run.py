@@ -85,7 +85,7 @@ class EpisodeRun:
 
     @property
     def lossy(self) -> bool:
-        """Whether frames were lost in this episode."""
+        """Whether this network loses frames, as far as is known."""
         return self._exchange.lossy
 
     @property
@@ -98,18 +98,23 @@ class EpisodeRun:
         """Where the episode stands."""
         return self.conclusion.phase
 
-    def begin(self) -> None:
-        """Take the first step."""
+    def begin(self, *, lossy: bool = False) -> None:
+        """Take the first step; `lossy`: the links have lost frames lately."""
+        self._exchange.lossy = lossy
         self.events.append(StepDone(self.order.episode, 0, (), self.state.mlu))
         self._guarded(self._prepare if self.state.over else self._begin_step)
         self._guarded(self._advance)
 
-    def receive(self, neighbour: int, frame: Frame) -> None:
-        """Act on a frame of this episode from a neighbour; raise `MalformedFrame` for one that makes no sense."""
+    def receive(self, neighbour: int, frame: Frame, *, lossy: bool = False) -> None:
+        """Act on a frame of this episode from a neighbour, whose frames get lost if `lossy`.
+
+        Raises `MalformedFrame` for one that makes no sense.
+        """
         sender = self._numbers.get(neighbour)
         if sender is None:
             raise MalformedFrame(f"router {neighbour} is no member of this epoch")
         self.heard.add(neighbour)
+        self._exchange.lossy |= lossy
         if isinstance(frame, Abort):
             self.abort(frame.reason)
         elif neighbour in self._reborn:  # it was told of this episode again, and would wait for what is over
@@ -204,8 +209,10 @@ class EpisodeRun:
     def _exchange_or_share(self) -> None:
         if not self._exchange.done:
             self.conclusion.phase = Phase.EXCHANGING
-            frames = self._exchange.enter()
-            self.outbox.extend((peer, frame, False) for peer, frame in zip(self.neighbours, frames, strict=True))
+            frames = list(zip(self.neighbours, self._exchange.enter(), strict=True))
+            self.outbox.extend((peer, frame, False) for peer, frame in frames)
+            if self.lossy and self._exchange.last:  # no other follows soon that would make up for a lost one
+                self.outbox.extend((peer, frame, True) for peer, frame in frames)
             return
         self.conclusion.phase = Phase.SHARING
         logits = quantise(self._exchange.logits(), self.order.temperature_milli / 1000)

@@ -119,6 +119,11 @@ class Session:
         """Whether frames can be sealed and opened; no more once the counter is used up, then another has to begin."""
         return self._out is not None and self._out.counter < _LAST_COUNTER
 
+    @property
+    def lossy(self) -> bool:
+        """Whether of the frames up to the newest one, as far as the window remembers, some have not come."""
+        return self._in is not None and self._in.lost()
+
     def reset(self) -> None:
         """Forget the session (its peer was silent too long); the next `Init` begins another."""
         self._out = self._in = None

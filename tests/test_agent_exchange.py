@@ -108,7 +108,7 @@ def test_without_loss_every_frame_is_sent_once_with_one_state() -> None:
 
 
 def pair() -> tuple[Exchange, Exchange]:
-    both = tuple(Exchange(NETWORK, 1, [0], 7) for _ in range(2))
+    both = Exchange(NETWORK, 1, [0], 7), Exchange(NETWORK, 1, [0], 7)
     for exchange in both:
         exchange.begin(0, DIGEST, features(0)[:1])
     return both
@@ -132,6 +132,18 @@ def test_a_lost_frame_is_noticed_by_the_next_one_and_said_again_by_all_that_foll
     assert doubled.hidden[SIZE:] == theirs.hidden
     assert a.receive(0, doubled) == []
     assert a.lossy
+
+
+def test_the_last_round_of_a_step_is_known() -> None:
+    a, b = pair()
+    rounds = NETWORK.preset.rounds
+    for number in range(rounds):
+        theirs = b.enter()[0]
+        b.receive(0, a.enter()[0])
+        a.receive(0, theirs)
+        assert a.last == (number == rounds - 1)
+        assert a.complete() and b.complete()
+    assert a.done and not a.last
 
 
 def test_a_doubled_frame_stands_in_for_the_one_before() -> None:

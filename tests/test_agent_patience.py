@@ -11,10 +11,15 @@ def patience(first_s: float = 0.1, least_s: float = 0.004, most_s: float = 0.5, 
     return Patience(first_s, least_s, most_s, lossy_s)
 
 
-@pytest.mark.parametrize("lossy", [False, True])
-def test_the_first_wait_is_the_given_one(lossy: bool) -> None:
-    assert patience().limit_s(0.001, 3, lossy=lossy) == 0.1
-    assert patience().limit_s(0.1, 2, lossy=lossy) == 0.4  # unless the way is known to be longer
+def test_the_first_wait_is_the_given_one() -> None:
+    assert patience().limit_s(0.001, 3) == 0.1
+    assert patience().limit_s(0.1, 2) == 0.4  # unless the way is known to be longer
+
+
+def test_where_frames_are_lost_the_first_wait_is_as_long_as_the_way_takes() -> None:
+    assert patience().limit_s(0.001, 3, lossy=True) == pytest.approx(0.008)
+    assert patience().limit_s(0.05, 2, lossy=True) == pytest.approx(0.3)
+    assert patience().limit_s(0.0, 3, lossy=True) == 0.002  # if the way is not known
 
 
 def test_repeating_doubles_the_wait_up_to_four_times_and_never_beyond_the_most() -> None:

@@ -261,13 +261,28 @@ def test_hardly_a_frame_is_sent_twice_without_loss_however_long_the_links_are(de
     assert again < 0.01 * total
 
 
-def test_one_percent_of_loss_takes_not_twice_the_time() -> None:
-    one = order(steps=25)
+@pytest.mark.parametrize(("loss", "times"), [(0.01, 1.5), (0.1, 4.0)])
+@pytest.mark.parametrize("delay_s", [0.001, 0.005])
+def test_loss_lengthens_no_episode_by_much(loss: float, times: float, delay_s: float) -> None:
+    def seconds(impairment: Impairment) -> list[float]:
+        run = network(impairment)
+        return [run.run_episode(order(number, steps=25))[0].episode_s for number in range(1, 4)]
 
-    def seconds(impairment: Impairment) -> float:
-        return float(np.mean([network(impairment, seed).run_episode(one)[0].episode_s for seed in range(2)]))
+    assert max(seconds(Impairment(loss=loss, delay_s=delay_s))) < times * min(seconds(Impairment(delay_s=delay_s)))
 
-    assert seconds(Impairment(loss=0.01, delay_s=0.005)) < 2.0 * seconds(Impairment(delay_s=0.005))
+
+def test_a_network_that_has_lost_frames_is_spoken_to_twice_until_that_is_long_ago() -> None:
+    run = network(Impairment(loss=0.1))
+    run.run_episode(order(1))
+    run.impairment = Impairment()
+    repeated = []
+    for number in range(2, 7):
+        before = [agent.overhead() for agent in run.agents]
+        run.run_episode(order(number, steps=40, margin_milli=1000))
+        counted = [c for agent, earlier in zip(run.agents, before, strict=True) for c in agent.counters_since(earlier)]
+        repeated.append(min(counters.retransmitted_frames for counters in counted))
+    assert repeated[0] >= 40  # the last round of each step
+    assert repeated[-1] == 0
 
 
 @pytest.mark.parametrize("share", ["candidate", "logits"])

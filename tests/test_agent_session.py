@@ -183,6 +183,36 @@ def test_each_frame_is_taken_once_in_any_order_within_the_window() -> None:
     assert all(refuses(b, frame) for frame in frames)
 
 
+def test_frames_that_have_not_come_are_known_while_the_window_remembers() -> None:
+    a, b = pair()
+    assert not b.lossy
+    first, late, lost = (a.seal(numbered(step)) for step in range(3))
+    b.open(first)
+    assert not b.lossy
+    b.open(a.seal(numbered(3)))
+    assert b.lossy
+    b.open(lost)
+    assert b.lossy
+    b.open(late)
+    assert not b.lossy
+    a.seal(numbered(4))
+    for step in range(WINDOW):
+        b.open(a.seal(numbered(step)))
+        assert b.lossy == (step < WINDOW - 1)
+
+
+def test_a_new_session_misses_nothing() -> None:
+    a, b = pair()
+    a.seal(numbered(0))
+    b.open(a.seal(numbered(1)))
+    assert b.lossy
+    b.reset()
+    assert not b.lossy
+    connect(a, b)
+    b.open(a.seal(numbered(2)))
+    assert not b.lossy
+
+
 def test_frames_older_than_the_window_are_refused() -> None:
     a, b = pair()
     frames = [a.seal(numbered(step)) for step in range(WINDOW + 1)]
