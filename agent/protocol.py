@@ -166,7 +166,7 @@ class AgentProtocol:
         self._run = run = EpisodeRun(order, self._epoch, self._network, self.router, live)
         self._ended = False
         self._trace = []
-        run.begin()
+        run.begin(lossy=any(neighbour.session.lossy for neighbour in self._neighbours.values()))
         self._waiting.begin(run, max(neighbour.trip_s for neighbour in self._neighbours.values()), now)
         run.ospf_shows(live)
         if called_off := self._aborts.reason(order.episode):
@@ -276,7 +276,7 @@ class AgentProtocol:
 
     def _feed(self, run: EpisodeRun, neighbour: Neighbour, frame: Frame) -> None:
         try:
-            run.receive(neighbour.router, frame)
+            run.receive(neighbour.router, frame, lossy=neighbour.session.lossy)
         except MalformedFrame:
             neighbour.session.refused += 1
 
