@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.config import check_against, load_config, load_key
 from agent.credentials import open_door
 from agent.program import load_shared, run_agent
+from agent.statefile import StateFile
 from routing.errors import InputError
 
 
@@ -35,6 +36,8 @@ def main() -> int:
         check_against(config, shared.topology, options.config)
         load_key(config.key_file)
         open_door(config.broker, config.credentials, insecure=config.insecure_broker)
+        if config.state:
+            StateFile(config.state)
         if options.check:
             policy = shared.checkpoint.hash[:8]
             print(f"{options.config}: good; {config.router} of {shared.topology.name}, checkpoint {policy}")

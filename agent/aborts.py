@@ -6,7 +6,7 @@ answered. The answer is an Abort without a reason, which nobody answers. A neigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from agent.messages import Abort
 
@@ -16,10 +16,10 @@ _GIVE_UP_S = 10.0  # whoever has not answered by then is silent
 
 
 class Aborts:
-    """What was aborted, and who does not know it yet."""
+    """What was aborted, and who does not know it yet; `over`: episodes called off before, and why."""
 
-    def __init__(self) -> None:
-        self._called_off: dict[int, str] = {}
+    def __init__(self, over: Mapping[int, str] | None = None) -> None:
+        self._called_off: dict[int, str] = dict(over or {})
         self._newest: Abort | None = None
         self._unaware: set[int] = set()  # of the newest
         self._repeat_at = self._until = 0.0

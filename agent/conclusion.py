@@ -16,7 +16,7 @@ from agent.agreement import Applied, Prepared, Verdict, decode, encode, merge_ap
 from agent.commit import Commit, plan_waves, told_waves
 from agent.control import Ending
 from agent.epoch import Epoch
-from agent.events import Event, SetCosts
+from agent.events import CommitBegun, Event, SetCosts
 from agent.order import Order
 from agent.phase import Phase
 from agent.tree import TreePass
@@ -33,7 +33,7 @@ class Conclusion:
     links : (d,) int32, the router's own links
     live : (L,) int64, weights of the whole topology when the episode began
     tree_pass : through which the members speak
-    events : where `SetCosts` are put
+    events : where `CommitBegun` and `SetCosts` are put
 
     Attributes
     ----------
@@ -98,6 +98,8 @@ class Conclusion:
             reason = "the costs are as they should be"
         if waves:
             self.commit = Commit(waves, live)
+            best = self._epoch.part.into(self._live, self._best)
+            self._events.append(CommitBegun(self._order.episode, self._order.steps, self._live, best))
             self._set_wave()
         else:
             self.end("aborted" if action is Verdict.ABORT else "kept", reason)

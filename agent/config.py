@@ -8,6 +8,7 @@ A file for router b between a and c::
     credentials = "credentials/b"    # folder with the certificates for the broker; none for a unix socket
     key_file = "domain.key"          # 16 to 32 bytes that all agents share, readable by the owner only
     ospf = "/run/frr/ospfd.vty"      # left out: costs go to a model instead of a router
+    state = "/var/lib/lockstep"      # folder of the agent's own, in which it remembers a commit; none: nowhere
 
     [router_ids]                     # OSPF router id of every node
     a = "10.255.0.1"
@@ -73,6 +74,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     key_file : file with the domain key
     port : UDP port of all agents
     ospf : path of ospfd's vty socket; empty: costs go to a model
+    state : folder in which the agent keeps what it must not forget when it dies in a commit; empty: it forgets
     router_ids : node name -> OSPF router id; needed with `ospf`
     neighbors : one for each of the router's links
     initial : with a model, where its costs begin (see ``--initial`` of the coordinator)
@@ -91,6 +93,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     insecure_broker: bool = False
     port: _Port = DEFAULT_PORT
     ospf: str = ""
+    state: str = ""
     router_ids: dict[str, str] = {}
     initial: str = "inverse-capacity"
     hello_s: Annotated[float, Meta(gt=0)] = Timing.hello_s
@@ -126,7 +129,7 @@ def load_config(path: Path) -> AgentConfig:
 def _resolved(config: AgentConfig, folder: Path) -> AgentConfig:
     """Make paths that are files beside the configuration absolute."""
     changes = {}
-    for field in ("topology", "checkpoint", "key_file", "ospf", "credentials"):
+    for field in ("topology", "checkpoint", "key_file", "ospf", "state", "credentials"):
         value = getattr(config, field)
         if value and os.path.exists(folder / value):  # unlike Path's, False also for what no path can be
             changes[field] = str(folder / value)

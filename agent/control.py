@@ -165,7 +165,9 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     `committed`: the best weights are live; `kept`: no state was better than the live one by the margin; `aborted`:
     `reason` says why, costs stay. Only the root of the tree sends the trace (`links`, `mlu`), which is the same
     everywhere if the digests agree. `best_weights`, (L,) uint16 little endian, come from the root, and from all if a
-    commit was begun (`began`); then `live_weights` are those before it. Links that are down keep a weight in both.
+    commit was begun (`began`; without `steps` it was to restore costs); then `live_weights` are those before it. Links
+    that are down keep a weight in both. It is `remembered` if it comes from what the agent's last process has left
+    (`agent.lastcommit`): another result of the same router and episode says more.
     """
 
     router: Name
@@ -188,6 +190,7 @@ class Result(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     best_weights: bytes = b""
     live_weights: bytes = b""
     began: bool = False
+    remembered: bool = False
 
 
 Message = Start | Cancel | Status | Progress | Result

@@ -37,6 +37,19 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class CommitBegun:
+    """A commit begins, from `live_weights` to `best_weights`, (L,) each: to be written down before a cost is set.
+
+    `steps` are the episode's; 0 if it restores weights.
+    """
+
+    episode: int
+    steps: int
+    live_weights: NDArray[np.int64] = field(compare=False)
+    best_weights: NDArray[np.int64] = field(compare=False)
+
+
+@dataclass(frozen=True)
 class SetCosts:
     """Write these costs of the router's own links into OSPF, link -> weight, then call `costs_set`.
 
@@ -82,4 +95,4 @@ class EpisodeEnded:
     began: bool = False
 
 
-Event = NeighborUp | NeighborSilent | StepDone | SetCosts | EpisodeEnded
+Event = NeighborUp | NeighborSilent | StepDone | CommitBegun | SetCosts | EpisodeEnded

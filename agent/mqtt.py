@@ -168,6 +168,7 @@ class AgentLink:
     domain : which routers belong together
     tls : certificates to show and to expect; see `agent.credentials`
     largest : bytes of the longest message that makes sense here; what is longer is dropped
+    newest_start : number of the newest episode that the agent knows: this and older ones are dropped
     chance : draws the jitter of the pauses
     backoff_s : first and longest pause before connecting again, in seconds
 
@@ -185,6 +186,7 @@ class AgentLink:
         domain: str = "default",
         tls: ssl.SSLContext | None = None,
         largest: int = MAX_PAYLOAD,
+        newest_start: int = 0,
         chance: random.Random | None = None,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
@@ -200,7 +202,7 @@ class AgentLink:
         self._chance = chance or random.Random()
         self._backoff_s = backoff_s
         self._incoming: asyncio.Queue[Start | Cancel] = asyncio.Queue(MAX_INCOMING)
-        self._postbox = Postbox(router)
+        self._postbox = Postbox(router, newest_start)
         self._work = asyncio.Event()
 
     @property

@@ -4,6 +4,7 @@
   and the coordinator may come back later than the agent. It may get a result twice.
 - Everything is bounded; the oldest goes first.
 - QoS 1 delivers at least once: a `Start` that was seen before is not new.
+- What an agent remembers of before its restart comes before its status: once it is there, an episode may begin.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ class Postbox:
     Parameters
     ----------
     router : its name
+    newest_start : number of the newest episode that it knows
 
     Attributes
     ----------
     dropped : messages that were dropped because there were too many
     """
 
-    def __init__(self, router: str) -> None:
+    def __init__(self, router: str, newest_start: int = 0) -> None:
         self.dropped = 0
         self._router = router
-        self._newest_start = 0
+        self._newest_start = newest_start
         self._status = Status(router=router, online=True)
         self._status_due = True
         self._last_result: Result | None = None
@@ -68,6 +70,8 @@ class Postbox:
 
     def take(self) -> Status | Progress | Result | None:
         """Return the next message to send; None: nothing is due. A result stays due until `sent`."""
+        if self._results and self._results[0].remembered:
+            return self._results[0]
         if self._status_due:
             self._status_due = False
             return msgspec.structs.replace(self._status, episode=max(self._status.episode, self._newest_start))

@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 from agent.config import AgentConfig, check_against, load_key
 from agent.control import Cancel, LinkCounters, Progress, Start, Status
 from agent.credentials import open_door
-from agent.events import EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
+from agent.events import CommitBegun, EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
+from agent.lastcommit import LastCommit
 from agent.mqtt import AgentLink
 from agent.order import Order, Refused, largest_start
 from agent.ospf import FrrOspf, ModelOspf, Ospf, OspfProblem
 from agent.overhead import Overhead
 from agent.protocol import AgentProtocol
 from agent.report import result_of
+from agent.statefile import StateFile
 from agent.udp import UdpAdapter
 from agent.watch import CostWriter, OspfWatch
 from policy.checkpoint import Checkpoint, load_checkpoint
@@ -76,6 +78,8 @@ class AgentProgram:
         self._folder = folder
         self._router = check_against(config, topology)
         self._ospf = self._make_ospf()
+        file = StateFile(config.state) if config.state else None
+        self._last = LastCommit(file, config.router, topology)
         self._protocol = AgentProtocol(
             topology=topology,
             network=shared.network,
@@ -84,10 +88,12 @@ class AgentProgram:
             boot_nonce=os.urandom(16),
             now=monotonic(),
             timing=config.timing(),
+            remembered=self._last.episode,
         )
         door = open_door(config.broker, config.credentials, insecure=config.insecure_broker)
+        largest, newest = largest_start(topology), self._last.episode
         self._link = AgentLink(
-            config.router, door.address, domain=config.domain, tls=door.tls, largest=largest_start(topology)
+            config.router, door.address, domain=config.domain, tls=door.tls, largest=largest, newest_start=newest
         )
         self._udp = UdpAdapter(self._protocol, self._act)
         self._before: dict[int, Overhead] = {}
@@ -153,6 +159,7 @@ class AgentProgram:
             self._protocol.refuse_episode(message.episode, str(error), monotonic())
             self._after_call()
             return
+        self._last.superseded(message)
         self._watch_s = order.watch_s
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
         self._protocol.start_episode(order, live, monotonic())
@@ -164,6 +171,8 @@ class AgentProgram:
 
     def _ospf_shows(self, weights: NDArray[np.int64] | None) -> None:
         if weights is not None:
+            if (result := self._last.recall(weights)) is not None:
+                self._link.publish(result)
             self._protocol.ospf_shows(weights, monotonic())
             self._after_call()
         self._tell_status()
@@ -194,6 +203,8 @@ class AgentProgram:
                     self._link.publish(
                         Progress(episode=event.episode, step=event.step, links=list(event.links), mlu=event.mlu)
                     )
+            elif isinstance(event, CommitBegun):
+                self._last.begun(event)
             elif isinstance(event, SetCosts):
                 self._costs.put(event)
             elif isinstance(event, EpisodeEnded):
@@ -204,7 +215,9 @@ class AgentProgram:
                     self._watch.measure_for(self._watch_s)
                 counters = self._protocol.counters_since(self._before)
                 root, verified = self._protocol.is_root, bool(self._config.ospf)
-                self._link.publish(result_of(event, name, counters, root=root, verified=verified))
+                result = result_of(event, name, counters, root=root, verified=verified)
+                self._last.ended(result)
+                self._link.publish(result)
                 self._watch.look_now()
             elif isinstance(event, NeighborSilent):
                 logger.warning("[%s] %s is silent for %.1f s", name, event.router, event.for_s)

@@ -45,8 +45,8 @@ class AgentProtocol:
     router : this router's number
     key : the domain key, 16..32 bytes
     boot_nonce : random bytes, new in every process
-    now : the clock when the agent starts
-    timing : periods
+    now, timing : the clock when the agent starts; periods
+    remembered : an episode that is over because this router's agent died in its commit; 0: none
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class AgentProtocol:
         boot_nonce: bytes,
         now: float,
         timing: Timing | None = None,
+        remembered: int = 0,
     ) -> None:
         self.topology = topology
         self.router = router
@@ -66,7 +67,7 @@ class AgentProtocol:
         self.timing = timing or Timing()
         self._network = network
         self._epoch = Epoch.of(topology)
-        self._aborts = Aborts()
+        self._aborts = Aborts({remembered: f"the agent of {self.name} was restarted"} if remembered else {})
         out = topology.out_links(router)
         self.links = range(out.start, out.stop)
         self._outbox: list[tuple[int, bytes]] = []
@@ -164,8 +165,7 @@ class AgentProtocol:
         if obstacle := self._epoch.obstacle(self.router, live):
             return self.refuse_episode(order.episode, obstacle, now)
         self._run = run = EpisodeRun(order, self._epoch, self._network, self.router, live)
-        self._ended = False
-        self._trace = []
+        self._ended, self._trace = False, []
         run.begin(lossy=any(neighbour.session.lossy for neighbour in self._neighbours.values()))
         self._waiting.begin(run, max(neighbour.trip_s for neighbour in self._neighbours.values()), now)
         run.ospf_shows(live)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import msgspec
+import numpy as np
 
 from agent.control import Result, Start, Status
 from coordinator.membership import Proposal
 from coordinator.patience import Patience
-from coordinator.settlement import EXCESS, Guard, Settlement, settle
+from coordinator.settlement import EXCESS, Guard, Settlement, committed_everywhere, settle
 from routing.topology import Topology
 
 _SHOWN = 5  # links in one line
@@ -20,7 +21,7 @@ class Aftermath:
 
     Parameters
     ----------
-    topology, patience, scale : as in `CoordinatorProtocol`
+    topology, patience, scale, first : as in `CoordinatorProtocol`
 
     Attributes
     ----------
@@ -29,14 +30,18 @@ class Aftermath:
     measured, limit : MLU by the agents' counters, and above which a commit is taken back
     """
 
-    def __init__(self, topology: Topology, patience: Patience, scale: float) -> None:
+    def __init__(self, topology: Topology, patience: Patience, scale: float, first: int) -> None:
         self.template: Start | None = None
         self.name = ""
         self.measured = self.limit = 0.0
         self._topology = topology
         self._patience = patience
         self._scale = scale
+        self._first = first
         self._settlement: Settlement | None = None
+        self._commit = 0  # episode of the newest commit that is known to have been begun
+        self._said: dict[str, Result] = {}  # what the routers say of it
+        self._failures: set[int] = set()  # episodes that were to restore and did not, one after the other
         self._deliberate = False  # nothing went wrong: a good commit is to be taken back
         self._found: dict[str, Result] = {}
         self._look_at = 0.0  # when all agents will have seen what became of the costs
@@ -51,29 +56,54 @@ class Aftermath:
 
     def found(self, result: Result, now: float) -> None:
         """Take a result of before this coordinator's time: the newest episode may have been left half done."""
+        before = self._found.setdefault(result.router, result)
+        if (before.episode, not before.remembered) > (result.episode, not result.remembered):
+            return
         self._found[result.router] = result
         newest = max(one.episode for one in self._found.values())
-        some = [one for one in self._found.values() if one.episode == newest]
-        self._settlement = settle(newest, some)
+        said = {router: one for router, one in self._found.items() if one.episode == newest}
+        if committed_everywhere(said, self._topology.nodes):
+            self._settlement = None
+        else:
+            self._settle(newest, said, now)
+
+    def remembered(self, result: Result, now: float) -> bool:
+        """Take what an agent that was restarted knows of a commit before the last episode; return whether it matters.
+
+        It does if no later commit is known to have been begun, and this coordinator was there.
+        """
+        newer = result.episode > self._commit
+        if result.episode < self._commit or not result.began or (newer and result.episode < self._first):
+            return False
+        if newer or (self._settlement is not None and result.router not in self._said):
+            said = {} if newer else self._said
+            self._settle(result.episode, {**said, result.router: result}, now)
+        return True
+
+    def _settle(self, episode: int, said: Mapping[str, Result], now: float) -> None:
+        self._commit, self._said = episode, dict(said)
+        self._settlement = settle(episode, said.values())
         self._look_at = now + self._patience.look_s
+        self.name = f"restore the costs of episode {episode}"
 
     def ended(self, episode: int, results: Mapping[str, Result], members: Iterable[str], now: float) -> None:
         """Take the results of an episode."""
         members = tuple(members)
         self._ended_at = now
-        settlement = settle(episode, results.values())
-        if settlement is None:
+        before, start = self._settlement, self.template
+        if settle(episode, results.values()) is None:
             return
-        if self._settlement is not None and self.template is not None:
-            settlement = settlement.keeping(self._settlement, self.template.down)
-        self._settlement = settlement
-        self._look_at = now + self._patience.look_s
+        self._settle(episode, results, now)
+        if before is not None and start is not None and self._settlement is not None:
+            self._settlement = self._settlement.keeping(before, self._untouched(start))
         # What was taken back would be found again as long as the same traffic is asked for: do not swing fast.
         hold_s = max(self._patience.hold_s, self._watched_s) if self._deliberate else self._patience.hold_s
         self._guard = None
         self._deliberate = False
-        good = all(name in results and results[name].status == "committed" for name in members)
-        start = self.template
+        good = committed_everywhere(results, members)
+        self._failures = self._failures | {episode} if start is not None and start.restore and not good else set()
+        if len(self._failures) >= self._patience.attempts and self._settlement is not None:
+            self._settlement = self._settlement.reverse()  # it cannot be done: take what is there
         if good:
             self._hold_until = now + hold_s
             predicted = results[members[0]].mlu_best
@@ -81,7 +111,12 @@ class Aftermath:
                 self._guard = Guard(self._topology, self._scale, predicted, members)
                 self._watched_s = start.watch_s
                 self.limit = EXCESS * predicted
-        self.name = f"restore the costs of episode {episode}"
+
+    def _untouched(self, start: Start) -> list[int]:
+        """Return the links of which an episode says nothing new: what was to be done about them still is."""
+        if not start.restore:
+            return list(start.down)
+        return [*start.down, *np.flatnonzero(np.isin(self._topology.src, start.absent)).tolist()]
 
     def status(self, status: Status, now: float) -> bool:
         """Take a status; return whether the last commit is to be taken back, because the links carry too much."""
@@ -92,7 +127,7 @@ class Aftermath:
         self.measured = self._guard.measured
         if excess and self._settlement is not None:
             done = self._settlement
-            self._settlement = Settlement(done.episode, done.other, done.wanted)
+            self._settlement = done.reverse()
             self._guard = None
             self._look_at = now
             self._deliberate = True

@@ -6,18 +6,40 @@ may sign, what a key is for, and identifiers of subject and issuer, which strict
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 MAX_NAME = 64  # bytes of a common name (RFC 5280, ub-common-name)
 _CLOCKS = timedelta(hours=1)  # by which clocks may differ
+
+
+# What `cryptography` raises for what it cannot read, beside ValueError: a key with a password, one of a kind that it
+# does not know, a certificate that is no X.509 of today.
+_UNREADABLE = (
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Make a ValueError of all that is raised for what cannot be read."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise ValueError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -36,14 +58,20 @@ class Authority:
     identity : its own certificate and key, see `new_authority`
     now : the time, with its zone
     days : how long what it signs is good
+
+    Raises
+    ------
+    ValueError : certificate or key cannot be read, or they do not belong together
     """
 
     def __init__(self, identity: Identity, *, now: datetime, days: int) -> None:
-        self._certificate = x509.load_pem_x509_certificate(identity.certificate)
-        key = serialization.load_pem_private_key(identity.key, password=None)
+        with _readable():
+            self._certificate = x509.load_pem_x509_certificate(identity.certificate)
+            key = serialization.load_pem_private_key(identity.key, password=None)
+            certified = self._certificate.public_key()
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ValueError("the authority's key is on no elliptic curve")
-        if key.public_key() != self._certificate.public_key():
+        if key.public_key() != certified:
             raise ValueError("the authority's certificate is of another key")
         self._key = key
         self._now = now
@@ -86,9 +114,10 @@ def new_authority(name: str, *, now: datetime, days: int) -> Identity:
 
 def hosts_of(certificate: bytes) -> list[str]:
     """Return the names and addresses that a server's certificate (PEM) is for; ValueError if it is none."""
-    extensions = x509.load_pem_x509_certificate(certificate).extensions
     try:
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        with _readable():
+            extensions = x509.load_pem_x509_certificate(certificate).extensions
+            names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound as error:
         raise ValueError("a certificate without names") from error
     return [str(name.value) for name in names]

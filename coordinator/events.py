@@ -119,6 +119,13 @@ class LateResult:
     result: Result
 
 
+@dataclass(frozen=True)
+class OutdatedResult:
+    """A router that was restarted tells of a commit that was settled long ago."""
+
+    result: Result
+
+
 Event = (
     BrokerConnected
     | BrokerLost
@@ -135,4 +142,5 @@ Event = (
     | EpisodeCancelled
     | EpisodeEnded
     | LateResult
+    | OutdatedResult
 )

@@ -9,6 +9,8 @@ from coordinator.membership import Proposal, propose
 from coordinator.patience import Patience
 from routing.topology import Topology
 
+_MOST_STRANGERS = 100  # that are told of
+
 
 class Gathering:
     """The agents that are online, as their statuses tell.
@@ -31,6 +33,7 @@ class Gathering:
         self._topology = topology
         self._patience = patience
         self._agents: dict[str, Status] = {}
+        self._strangers: set[str] = set()
         self._met: set[str] = set()  # routers that have been ready
         self._proposal: Proposal | None = None
         self._returning_until = 0.0
@@ -38,6 +41,13 @@ class Gathering:
     def __contains__(self, router: str) -> bool:
         """Whether a router's agent is online."""
         return router in self._agents
+
+    def strange(self, router: str) -> bool:
+        """Take the name of an agent that is not in the topology; return whether it is to be told of: once."""
+        new = router not in self._strangers and len(self._strangers) < _MOST_STRANGERS
+        if new:
+            self._strangers.add(router)
+        return new
 
     def forget(self) -> None:
         """Forget who is online."""

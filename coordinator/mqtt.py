@@ -121,7 +121,8 @@ class Coordinator:
     async def _session(self, client: aiomqtt.Client) -> None:
         """Serve one connection."""
         topics = self._topics
-        await subscribe(client, topics.all_status, topics.all_results, topics.all_progress)
+        # What is retained comes in this order: how the last episode ended, before anything lets the next begin.
+        await subscribe(client, topics.all_results, topics.all_status, topics.all_progress)
         self.protocol.connection_made(_now())
         self._turn()
         try:

@@ -39,7 +39,6 @@ from routing.topology import Topology
 __all__ = ["MAX_EPISODE", "CoordinatorProtocol", "Patience", "Phase", "Request", "first_episode"]
 
 _REASON = 1000  # longest reason, as in `Cancel`
-_MOST_STRANGERS = 100  # that are told of
 
 
 class CoordinatorProtocol:
@@ -59,11 +58,9 @@ class CoordinatorProtocol:
         self._patience = patience or Patience()
         self._next_number = first
         self._gathering = Gathering(topology, self._patience)
-        self._aftermath = Aftermath(topology, self._patience, scale)
-        self._strangers: set[str] = set()
-        self._connected = False
+        self._aftermath = Aftermath(topology, self._patience, scale, first)
+        self._connected = self._was_ready = self._blocked = False
         self._not_before = 0.0  # no episode is given up before
-        self._was_ready = self._blocked = False
         self._told = ("", "")  # epoch and half done commit, as the user knows them
         self._waiting: Request | None = None
         self._running: Request | None = None
@@ -149,8 +146,7 @@ class CoordinatorProtocol:
     def _is_ours(self, router: str) -> bool:
         if router in self._topology.nodes:
             return True
-        if router not in self._strangers and len(self._strangers) < _MOST_STRANGERS:
-            self._strangers.add(router)
+        if self._gathering.strange(router):
             self._events.append(events.UnknownAgent(router))
         return False
 
@@ -178,21 +174,25 @@ class CoordinatorProtocol:
         self._step = progress.step
         if self.phase is Phase.RUNNING:
             self._heard = now
-            links = tuple(progress.links)
-            self._events.append(events.StepDone(progress.episode, progress.step, links, progress.mlu))
+            self._events.append(events.StepDone(progress.episode, progress.step, tuple(progress.links), progress.mlu))
 
     def _receive_result(self, result: Result, now: float) -> None:
         if not self._is_ours(result.router):
             return
-        if self._start is not None and result.episode == self._start.episode:
+        running, router = self._start is not None and result.episode == self._start.episode, result.router
+        said = self._results if running else self._last if result.episode == self._ended else {}
+        if said.get(router) == result or (result.remembered and router in said):
+            return
+        said[router] = result
+        if running:
             self._heard = now
-            self._results[result.router] = result
-        elif result.episode == self._ended and self._last.get(result.router) != result:
-            self._last[result.router] = result
+        elif result.episode == self._ended:
             self._events.append(events.LateResult(result))
             self._aftermath.ended(result.episode, self._last, self._members, now)
         elif self._ended == 0 and self._start is None:
             self._aftermath.found(result, now)  # an episode of the coordinator before this one
+        elif result.remembered and result.began and not self._aftermath.remembered(result, now):
+            self._events.append(events.OutdatedResult(result))
 
     def get_timer(self) -> float | None:
         """Return when to call `handle_timer`, on the clock of the other calls; None: not at all."""

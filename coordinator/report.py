@@ -22,6 +22,7 @@ from coordinator.events import (
     HalfCommitted,
     LateResult,
     MoreThanPredicted,
+    OutdatedResult,
     RequestDropped,
     StepDone,
     UnknownAgent,
@@ -68,6 +69,8 @@ def line(event: Event, topology: Topology) -> str:
         case LateResult(result):
             why = f": {result.reason}" if result.reason else ""
             return f"late result of episode {result.episode}: {result.status} on {result.router}{why}"
+        case OutdatedResult(result):
+            return f"{result.router} remembers the commit of episode {result.episode}, which is long over: ignored"
 
 
 def _names(links: tuple[int, ...], topology: Topology) -> str:
@@ -96,7 +99,7 @@ def record(event: Event) -> dict[str, Any]:
     match event:
         case EpisodeEnded(outcome):
             return {"event": kind, **outcome_record(outcome)}
-        case LateResult(result):
+        case LateResult(result) | OutdatedResult(result):
             keys = ("router", "episode", "status", "reason", "digest", "costs_changed")
             return {"event": kind, **{key: getattr(result, key) for key in keys}}
         case _:

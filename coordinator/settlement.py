@@ -38,9 +38,13 @@ class Settlement:
         """Whether a link is down whose cost the commit was to change: it may come back with the wrong one."""
         return bool(np.any((seen == 0) & (self.wanted != self.other)))
 
-    def keeping(self, before: Settlement, down: Iterable[int]) -> Settlement:
-        """Return this one, with what the one before it says of links that were down meanwhile."""
-        wanted, other, links = self.wanted.copy(), self.other.copy(), list(down)
+    def reverse(self) -> Settlement:
+        """Return the other side's."""
+        return Settlement(self.episode, self.other, self.wanted)
+
+    def keeping(self, before: Settlement, links: Iterable[int]) -> Settlement:
+        """Return this one, with what the one before it says of some links."""
+        wanted, other, links = self.wanted.copy(), self.other.copy(), list(links)
         wanted[links], other[links] = before.wanted[links], before.other[links]
         return Settlement(self.episode, wanted, other)
 
@@ -53,11 +57,15 @@ class Settlement:
 
 
 def settle(episode: int, results: Iterable[Result]) -> Settlement | None:
-    """Return what the results of an episode say about the costs; None if no commit was begun."""
+    """Return what the results of an episode say about the costs; None if no commit was begun.
+
+    One without steps was to restore costs: that is still to be done if it failed.
+    """
+    results = list(results)
     began = [result for result in results if result.began and result.live_weights and result.best_weights]
     if not began:
         return None
-    committed = any(result.status == "committed" for result in began)
+    committed = any(result.status == "committed" for result in results) or began[0].steps == 0
     old, new = (
         np.frombuffer(weights, dtype="<u2").astype(np.int64)
         for weights in (began[0].live_weights, began[0].best_weights)

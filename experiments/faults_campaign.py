@@ -89,8 +89,8 @@ def _median(values: Sequence[float]) -> float | None:
 
 def _one(task: _Task) -> Trial:
     name, seed, plant = task
-    if FAULTS[name].during == "point":
-        return run_point(name, seed)
+    if FAULTS[name].during.startswith("point"):
+        return run_point(name, seed, together=FAULTS[name].during == "point of all")
     return run_trial(name, FAULTS[name], seed, PLANTS[plant] if plant else None)
 
 

@@ -33,6 +33,7 @@ from agent.session import Session
 from experiments.faults_lies import Liar
 from experiments.faults_truth import Truth
 from experiments.virtual_broker import VirtualBroker, VirtualClient
+from experiments.virtual_disk import VirtualFile
 from experiments.virtual_links import VirtualPoll, VirtualSocket, Wires
 from experiments.virtual_ospf import Area, VirtualFrr, VirtualKernel
 from experiments.virtual_time import VirtualLoop, World
@@ -77,6 +78,7 @@ class Floor:
     ----------
     current : returns the process whose callback runs
     liars : routers whose agents lie, and how
+    disks : router -> what its agent has left
     """
 
     world: World
@@ -86,6 +88,7 @@ class Floor:
     truth: Truth
     current: Callable[[], Process]
     liars: dict[int, Liar]
+    disks: dict[int, bytes]
 
     def substitutions(self) -> list[Substitution]:
         """Return what is replaced."""
@@ -117,6 +120,7 @@ class Floor:
             (os, "urandom", self.world.random.bytes),
             (agent.program, "AgentProtocol", WatchedProtocol),
             (agent.program, "AgentLink", partial(AgentLink, chance=chance)),
+            (agent.program, "StateFile", self._file),
             (agent.protocol, "Session", WatchedSession),
             (agent.udp, "open_socket", self._socket),
             (agent.udp, "select", SimpleNamespace(epoll=VirtualPoll, EPOLLIN=1)),
@@ -131,6 +135,10 @@ class Floor:
 
     def _socket(self, neighbor: Neighbor, _port: int) -> VirtualSocket:
         return self.wires.socket(self.current().number, self.area.topology.nodes.index(neighbor.router))
+
+    def _file(self, _folder: str) -> VirtualFile:
+        process = self.current()
+        return VirtualFile(self.disks, process.number, lambda: process.dead)
 
     def _client(
         self, _broker: object, identifier: str, *, will: aiomqtt.Will | None = None, **_: object

@@ -84,7 +84,7 @@ class Lab:
     processes : by router, and the coordinator's under `COORDINATOR`
     user : the coordinator's events with their times; `happenings`, with how much had happened before
     largest : bytes that any program was found to remember
-    liars : routers whose agents lie, and how
+    liars, disks : routers whose agents lie, and how; what each agent leaves to the next one of its router
     auto : requests follow each other, `PAUSE_S` after an episode that ended well, as with ``--every``
     """
 
@@ -105,6 +105,7 @@ class Lab:
         self.happenings: list[tuple[int, object]] = []
         self.largest = 0
         self.liars: dict[int, Liar] = {}
+        self.disks: dict[int, bytes] = {}
         self.auto = False
         self.requests = seed % 2**20 * 1000  # each lab its own matrices and draws
         self._plant = plant
@@ -116,7 +117,8 @@ class Lab:
         self._key_file = folder / "domain.key"
         self._key_file.touch(0o600)
         self._key_file.write_bytes(self.world.random.bytes(32))
-        floor = Floor(self.world, self.wires, self.area, self.broker, self.truth, self._current, self.liars)
+        below = self.world, self.wires, self.area, self.broker, self.truth
+        floor = Floor(*below, self._current, self.liars, self.disks)
         self._open.enter_context(substituted([*floor.substitutions(), *self._plant]))
         for router in range(self.topology.num_nodes):
             self.boot(router)
@@ -147,8 +149,7 @@ class Lab:
         process.main = loop.start(self._coordinate(process) if number < 0 else self._act(process))
 
     async def _act(self, process: Process) -> None:
-        setting = self.setting
-        shared = Shared(setting.topology, setting.checkpoint, setting.network)
+        shared = Shared(self.topology, self.setting.checkpoint, self.setting.network)
         process.program = AgentProgram(self._config(process.number), shared)
         await process.program.run()
 
@@ -186,6 +187,7 @@ class Lab:
             key_file=str(self._key_file),
             neighbors=neighbors,
             ospf=str(router),
+            state="-",
             router_ids={name: self.area.router_id(node) for node, name in enumerate(topology.nodes)},
             hello_s=HELLO_S,
             dead_s=DEAD_S,
@@ -219,9 +221,8 @@ class Lab:
     def resume(self, number: int) -> None:
         """Continue a stopped process: it reads what has come, then its overdue timers fire."""
         process = self.processes[number]
-        if process.dead or not process.loop.paused:
-            return
-        process.loop.resume()
+        if not process.dead and process.loop.paused:
+            process.loop.resume()
 
     def protocol(self, router: int) -> AgentProtocol | None:
         """Return an agent's protocol, if it lives."""

@@ -4,7 +4,7 @@ A process does something when one of its callbacks runs and when it sends a fram
 message of MQTT begins in a callback of its own. A trial repeats the undisturbed run, which is a function of its seed,
 up to one of these doings and kills the process instead. So the trials of one commit are all the ways in which SIGKILL
 can cut one process' part of it. It comes back after a time that all others hardly notice, or after they have given
-it up.
+it up. Instead of one process, all agents together can be killed at each of these moments.
 
 The commit begins when the first router has taken its last step (PREPARE follows), and ends when the coordinator tells
 its user.
@@ -119,8 +119,11 @@ def count_points() -> int:
     return sum(len(find_case(commit).points) for commit in range(len(WAVES)))
 
 
-def run_point(name: str, number: int) -> Trial:
-    """Run the trial of a point; numbers count through the commits, and begin again after the last."""
+def run_point(name: str, number: int, *, together: bool = False) -> Trial:
+    """Run the trial of a point; numbers count through the commits, and begin again after the last.
+
+    together : kill all agents at that moment, not the victim
+    """
     number %= count_points()
     commit, at = 0, number
     while at >= len(find_case(commit).points):
@@ -131,7 +134,7 @@ def run_point(name: str, number: int) -> Trial:
     trial = Trial(name, number)
     with Lab(case.setting, case.seed) as lab, noted(lab, trial):
         first_episode(lab)
-        disturb(lab, partial(_at_point, lab, point), partial(_kill, lab, point), trial)
+        disturb(lab, partial(_at_point, lab, point), partial(_kill_all if together else _kill, lab, point), trial)
     return trial
 
 
@@ -147,3 +150,16 @@ def _kill(lab: Lab, point: Point) -> Healing:
     """Kill the victim, and with it what it is about to do; bring it back later."""
     lab.kill(point.victim)
     return partial(lab.boot, point.victim), point.away_s
+
+
+def _kill_all(lab: Lab, point: Point) -> Healing:
+    """Kill all agents before the victim does what it is about to do; bring them back later."""
+    routers = range(lab.topology.num_nodes)
+    for router in routers:
+        lab.kill(router)
+
+    def boot() -> None:
+        for router in routers:
+            lab.boot(router)
+
+    return boot, point.away_s

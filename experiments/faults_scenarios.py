@@ -26,7 +26,7 @@ class Fault:
     about : one line
     strike : breaks something and returns what heals it, if anything has to
     impairment : of all links, all the time
-    during : when it strikes: `episode` or `commit`, at random, or `point` (see `faults_points`)
+    during : when it strikes: `episode` or `commit`, at random, or `point` or `point of all` (see `faults_points`)
     lasts_s : how long until it heals, drawn between these
     trials, quick : how many, in full and in the quick campaign; 0: as many as there are points
     same : every episode that comes to an end decides as the undisturbed one
@@ -81,6 +81,25 @@ def _crash_all(lab: Lab, _random: Generator) -> Heal:
         for router in routers:
             lab.boot(router)
 
+    return heal
+
+
+def _crash_all_scattered(lab: Lab, random: Generator) -> Heal:
+    """Let them come back one by one."""
+    for router in range(lab.topology.num_nodes):
+        lab.kill(router)
+        lab.world.after(float(random.uniform(0.0, 3.0)), partial(lab.boot, router))
+    return lambda: None
+
+
+def _crash_all_disks(lab: Lab, random: Generator) -> Heal:
+    """Let some lose what they had written down, but not all of those that set costs."""
+    heal = _crash_all(lab, random)
+    setting = sorted({int(lab.topology.src[link]) for link in lab.truth.commits[-1].ordered})
+    keeper = int(random.choice(setting)) if setting else 0
+    for router in range(lab.topology.num_nodes):
+        if router != keeper and random.random() < 0.7:
+            lab.disks.pop(router, None)
     return heal
 
 
@@ -241,7 +260,19 @@ FAULTS = {
     "crash-for-good": Fault("an agent is killed and stays away", _crash_for_good, trials=200),
     "crash-commit": Fault("an agent is killed at any point of the commit", _crash, during="commit", trials=200),
     "commit-points": Fault("a process is killed at every point of two commits", nothing, during="point", trials=0),
-    "crash-all-commit": Fault("all agents are killed in the commit", _crash_all, during="commit"),
+    "crash-all-commit": Fault("all agents are killed in the commit", _crash_all, during="commit", trials=500),
+    "crash-all-points": Fault(
+        "all agents are killed at every point of two commits", nothing, during="point of all", trials=0
+    ),
+    "crash-all-scattered": Fault(
+        "all agents are killed in the commit and come back one by one",
+        _crash_all_scattered,
+        during="commit",
+        lasts_s=(3.0, 5.0),
+    ),
+    "crash-all-disks": Fault(
+        "all agents are killed in the commit, and most routers' disks are lost", _crash_all_disks, during="commit"
+    ),
     "link-down": Fault("a link goes down", _link_down),
     "silent-link": Fault("a link loses everything", _silent_link),
     "one-way": Fault("agents' frames are lost in one direction of a link", _one_way),

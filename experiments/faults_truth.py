@@ -255,7 +255,7 @@ class Truth:
             self.violated("I4", f"{self._name(router)} set link {link} to {new}, which no commit has ordered")
 
     def all_old_or_new(self, gone: Collection[int] = ()) -> bool:
-        """Whether the last commit that was begun is carried out everywhere, or nowhere.
+        """Whether the last commit that was begun is carried out everywhere, or (unless it restores costs) nowhere.
 
         gone : routers whose agents are away; a link of theirs may stand at a cost between, which nobody else can set
         """
@@ -265,8 +265,8 @@ class Truth:
         ours = ~self._foreign
         ours[self._starts[commit.episode].down] = False  # links that were not there took no part
         ours[np.isin(self._area.topology.src, list(gone)) & (now != commit.old) & (now != commit.new)] = False
-        costs = now[ours]
-        return any(np.array_equal(costs, whole[ours]) for whole in (commit.old, commit.new))
+        old = commit.new if self._starts[commit.episode].restore else commit.old
+        return any(np.array_equal(now[ours], whole[ours]) for whole in (old, commit.new))
 
     def check_commits(self, moment: str, gone: Collection[int] = ()) -> None:
         """Check at a moment at which nothing is under way and no fault is at work but that agents are `gone`."""

@@ -1,13 +1,23 @@
 """The next epoch from statuses, and what a coordinator does with it: retries, lost agents, half done commits, guard."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from agent.control import Ending, Result, Start, Status
-from coordinator.events import EpisodeEnded, EpisodeStarted, EpochFormed, Event, HalfCommitted, MoreThanPredicted
+from coordinator.events import (
+    EpisodeEnded,
+    EpisodeStarted,
+    EpochFormed,
+    Event,
+    HalfCommitted,
+    LateResult,
+    MoreThanPredicted,
+    OutdatedResult,
+)
 from coordinator.membership import propose
 from coordinator.protocol import CoordinatorProtocol, Patience, Phase, Request
 from coordinator.settlement import settle
@@ -130,9 +140,9 @@ class Bench:
         self.now = end
 
     def results(self, status: Ending, routers: str = "abcde", reason: str = "", **more: object) -> None:
-        episode = self.starts[-1].episode
+        about = {"episode": self.starts[-1].episode, "steps": self.starts[-1].steps, "digest": "d", **more}
         for router in routers:
-            self.receive(Result(router=router, episode=episode, status=status, reason=reason, digest="d", **more))  # type: ignore[arg-type]
+            self.receive(Result(router=router, status=status, reason=reason, **about))  # type: ignore[arg-type]
 
     @property
     def starts(self) -> list[Start]:
@@ -376,3 +386,192 @@ def test_after_the_broker_was_dead_agents_have_time_to_find_it_again() -> None:
     bench.receive(status("c"))
     bench.wait(0.1)
     assert bench.starts[-1].absent == []
+
+
+NEW = ONES + 3 * (np.arange(RING.num_links) % 2)
+HALF = np.where(np.arange(RING.num_links) < 4, NEW, ONES)
+SIDES: dict[str, Any] = {"began": True, "live_weights": packed(ONES), "best_weights": packed(NEW)}
+
+
+def died(bench: Bench) -> int:
+    """Let all agents die in a commit before one has told of it; return the episode."""
+    bench.submit()
+    for router in RING.nodes:
+        bench.receive(Status(router=router, online=False))
+    bench.wait(1.0)
+    assert isinstance(bench.of(EpisodeEnded)[-1], EpisodeEnded)
+    return bench.starts[-1].episode
+
+
+def remember(bench: Bench, episode: int, routers: str = "abcde", **changes: object) -> None:
+    values = {"status": "aborted", "reason": "died", "steps": 3, "remembered": True, **SIDES, **changes}
+    for router in routers:
+        bench.receive(Result(router=router, episode=episode, **values))  # type: ignore[arg-type]
+
+
+def come_back(bench: Bench, weights: NDArray[np.int64] = HALF) -> None:
+    for one in everybody(weights).values():
+        bench.receive(one)
+    bench.wait(PATIENCE.look_s + 1.0)
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_agents_remember_that_died_together_is_brought_to_one_side(committed: bool) -> None:
+    bench = Bench()
+    episode = died(bench)
+    remember(bench, episode, "abce")  # d's disk is lost
+    if committed:
+        remember(bench, episode, "d", status="committed", began=False, live_weights=b"", best_weights=b"")
+    come_back(bench)
+    assert [start.restore for start in bench.starts] == [False, True]
+    wanted = NEW if committed else ONES
+    np.testing.assert_array_equal(np.frombuffer(bench.starts[-1].start_weights, "<u2"), wanted)
+    assert bench.of(HalfCommitted)
+    for router in RING.nodes:
+        bench.receive(status(router, wanted, episode=bench.starts[-1].episode))
+    bench.results("committed", began=True, live_weights=packed(HALF), best_weights=packed(wanted))
+    bench.wait(PATIENCE.look_s + 1.0)
+    assert bench.of(HalfCommitted)[-1] == HalfCommitted(bench.starts[1].episode, "")
+    assert [start.restore for start in bench.starts] == [False, True, False]  # and the request is tried again
+
+
+def test_nobody_remembers_and_the_costs_are_taken_as_they_are() -> None:
+    bench = Bench()
+    died(bench)
+    come_back(bench)
+    assert [start.restore for start in bench.starts] == [False, False]
+
+
+def test_who_set_costs_and_died_is_heard_after_an_episode_without_it_that_kept_the_costs() -> None:
+    bench = Bench()
+    bench.submit()
+    first = bench.starts[-1].episode
+    bench.receive(Status(router="c", online=False))
+    bench.results("aborted", "abde", reason="c was silent")
+    bench.wait(1.0)
+    for router in "abde":
+        bench.receive(status(router, HALF, misses="c" if router in "bd" else ""))
+    bench.wait(PATIENCE.grace_s + 1.0)
+    bench.results("kept", "abde")
+    assert bench.protocol.idle and not bench.starts[-1].restore
+    remember(bench, first, "c")
+    come_back(bench)
+    assert bench.starts[-1].restore
+
+
+def test_what_is_remembered_of_a_commit_before_a_later_one_is_out_of_date() -> None:
+    bench = Bench()
+    bench.submit()
+    for router in RING.nodes:
+        bench.receive(status(router, NEW, episode=bench.starts[-1].episode))
+    bench.results("committed", **SIDES)
+    bench.submit("next")
+    bench.results("committed", **SIDES | {"live_weights": packed(NEW), "best_weights": packed(NEW + 1)})
+    first = bench.starts[0].episode
+    remember(bench, first, "c")
+    assert bench.of(OutdatedResult)
+    remember(bench, first - 1, "c")  # before this coordinator's time
+    come_back(bench, NEW + 1)
+    assert [start.restore for start in bench.starts] == [False, False]
+    assert len(bench.of(OutdatedResult)) == 2 and not bench.of(HalfCommitted)
+
+
+def test_what_a_router_has_said_itself_says_more_than_what_it_remembers() -> None:
+    bench = Bench()
+    bench.submit()
+    bench.results("committed", "abcd", **SIDES)
+    remember(bench, bench.starts[-1].episode, "c")
+    bench.results("committed", "e", **SIDES)
+    (ended,) = bench.of(EpisodeEnded)
+    assert isinstance(ended, EpisodeEnded) and ended.outcome.verdict == "committed"
+    remember(bench, bench.starts[-1].episode)
+    come_back(bench, NEW)
+    assert bench.protocol.idle and len(bench.starts) == 1 and not bench.of(LateResult)
+
+
+def fresh(bench: Bench) -> Bench:
+    """Return a coordinator that is started anew, on the broker of another."""
+    new = Bench.__new__(Bench)
+    new.now, new.told = bench.now, []
+    new.protocol = CoordinatorProtocol(RING, first=1000, patience=PATIENCE)
+    new.protocol.connection_made(new.now)
+    return new
+
+
+def test_a_coordinator_that_is_new_hears_of_the_last_commit_first_and_restores_it() -> None:
+    bench = fresh(Bench())
+    remember(bench, 7, "ab")
+    remember(bench, 6, "c", live_weights=packed(NEW), best_weights=packed(ONES))  # was away since long ago
+    bench.submit()
+    come_back(bench)
+    assert [start.restore for start in bench.starts] == [True]
+    np.testing.assert_array_equal(np.frombuffer(bench.starts[-1].start_weights, "<u2"), ONES)
+    (started,) = bench.of(EpisodeStarted)
+    assert isinstance(started, EpisodeStarted) and started.name == "restore the costs of episode 7"
+
+
+def test_a_coordinator_that_is_new_leaves_costs_alone_that_were_set_by_hand_after_a_good_commit() -> None:
+    bench = fresh(Bench())
+    for router in RING.nodes:
+        bench.receive(Result(router=router, episode=7, status="committed", steps=3, **SIDES))
+    bench.submit()
+    come_back(bench, HALF)
+    assert [start.restore for start in bench.starts] == [False]
+
+
+def test_what_is_remembered_does_not_hide_what_the_broker_has_kept() -> None:
+    bench = fresh(Bench())
+    for router in RING.nodes:
+        bench.receive(Result(router=router, episode=8, status="kept", steps=3))
+    remember(bench, 7)
+    bench.submit()
+    come_back(bench, HALF)
+    assert [start.restore for start in bench.starts] == [False]
+
+
+def test_a_restoring_episode_that_fails_is_tried_again_and_at_last_given_up() -> None:
+    bench = Bench(replace(PATIENCE, attempts=3))
+    remember(bench, died(bench))
+    come_back(bench)
+    half = {"began": True, "live_weights": packed(HALF), "best_weights": packed(ONES)}
+    for attempt in range(1, 4):
+        assert [start.restore for start in bench.starts] == [False] + attempt * [True]
+        np.testing.assert_array_equal(np.frombuffer(bench.starts[-1].start_weights, "<u2"), ONES)
+        bench.results("aborted", "abcd", reason="e was silent", **half)
+        bench.results("aborted", "e", reason="e was silent", **half)
+        bench.wait(PATIENCE.look_s + 0.5)
+    assert not bench.starts[-1].restore  # the request's turn
+
+
+def test_a_restoring_episode_that_dies_with_all_agents_goes_on_to_the_same_side() -> None:
+    bench = Bench()
+    remember(bench, died(bench))
+    come_back(bench)
+    restoring = bench.starts[-1].episode
+    for router in RING.nodes:
+        bench.receive(Status(router=router, online=False))
+    bench.wait(1.0)
+    quarter = np.where(np.arange(RING.num_links) < 2, NEW, ONES)
+    remember(bench, restoring, steps=0, live_weights=packed(HALF), best_weights=packed(ONES))
+    come_back(bench, quarter)
+    assert bench.starts[-1].restore and bench.starts[-1].episode > restoring
+    np.testing.assert_array_equal(np.frombuffer(bench.starts[-1].start_weights, "<u2"), ONES)
+
+
+def test_the_costs_of_a_router_that_comes_back_later_are_restored_later() -> None:
+    bench = Bench()
+    episode = died(bench)
+    remember(bench, episode, "bcde")
+    for router in "bcde":
+        bench.receive(status(router, HALF, misses="a" if router in "be" else ""))
+    bench.wait(PATIENCE.look_s + 1.0)
+    start = bench.starts[-1]
+    own = range(RING.out_links(0).start, RING.out_links(0).stop)
+    assert start.restore and start.absent == [0]
+    target = np.frombuffer(start.start_weights, "<u2").astype(np.int64)
+    assert [int(target[link]) for link in own] == [int(HALF[link]) for link in own] != [1, 1]
+    bench.results("committed", "bcde", began=True, live_weights=packed(HALF), best_weights=packed(target))
+    remember(bench, episode, "a")
+    come_back(bench, target)
+    np.testing.assert_array_equal(np.frombuffer(bench.starts[-1].start_weights, "<u2"), ONES)
+    assert bench.starts[-1].restore and bench.starts[-1].absent == []

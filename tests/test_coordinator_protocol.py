@@ -300,7 +300,7 @@ def test_a_crowd_of_strangers_is_told_of_and_kept_no_longer_than_it_matters() ->
     for number in range(500):
         bench.status(f"z{number}")
     assert sum(isinstance(event, UnknownAgent) for event in bench.events) == 100
-    assert len(bench.protocol._strangers) == 100
+    assert len(bench.protocol._gathering._strangers) == 100
 
 
 def test_a_late_result_of_the_last_episode_does_not_count_for_the_next() -> None:

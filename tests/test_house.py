@@ -30,7 +30,7 @@ BELOW = {
 }
 # Modules that touch the world; every other module of agent and coordinator is sans-IO.
 ADAPTERS = {
-    "agent": {"__main__", "credentials", "frr", "kernel", "mqtt", "ospf", "program", "udp", "watch"},
+    "agent": {"__main__", "credentials", "frr", "kernel", "mqtt", "ospf", "program", "statefile", "udp", "watch"},
     "coordinator": {"__main__", "broker", "keygen", "mqtt"},
     "routing": {"prebuild"},  # runs the linker
 }
