@@ -109,28 +109,28 @@ def _carry(ends: Sequence[End], port: int, impairment: Impairment, seed: int) ->
         timeout = max(0.0, due[0][0] - time.monotonic()) if due else None
         for receiver in select.select([near, far], [], [], timeout)[0]:
             frame, address = receiver.recvfrom(65535)
-            if address[2] == socket.PACKET_OUTGOING or frame[6:12] == _OURS or not _is_for(frame, port):
+            if address[2] == socket.PACKET_OUTGOING or frame[6:12] == _OURS or not is_for(frame, port):
                 continue
             copies = 0 if random.random() < impairment.loss else 1 + (random.random() < impairment.duplication)
             for _ in range(copies):
                 number += 1
                 at = time.monotonic() + impairment.delay_s + impairment.jitter_s * random.random()
-                heappush(due, (at, number, other[receiver], _marked(frame)))
+                heappush(due, (at, number, other[receiver], marked(frame)))
         while due and due[0][0] <= time.monotonic():
             _, _, sender, frame = heappop(due)
             sender.send(frame)
 
 
-def _is_for(frame: bytes, port: int) -> bool:
+def is_for(frame: bytes, port: int) -> bool:
     """Whether an Ethernet frame is an IPv4 UDP packet (RFC 791, RFC 768) to a port."""
     if len(frame) < _ETHERNET + 28 or struct.unpack_from("!H", frame, 12)[0] != _ETH_P_IP:
         return False
-    header = 4 * (frame[_ETHERNET] & 0x0F)
-    destination: int = struct.unpack_from("!H", frame, _ETHERNET + header + 2)[0]
-    return frame[_ETHERNET + 9] == _UDP and destination == port
+    header = 4 * (frame[_ETHERNET] & 0x0F)  # what it says, which may be longer than the frame
+    destination = frame[_ETHERNET + header + 2 : _ETHERNET + header + 4]
+    return frame[_ETHERNET + 9] == _UDP and destination == struct.pack("!H", port)
 
 
-def _marked(frame: bytes) -> bytes:
+def marked(frame: bytes) -> bytes:
     """Return a copy that is ours. Between veths nobody has computed its UDP checksum, so it goes without one."""
     checksum = _ETHERNET + 4 * (frame[_ETHERNET] & 0x0F) + 6
     return frame[:6] + _OURS + frame[12:checksum] + b"\0\0" + frame[checksum + 2 :]

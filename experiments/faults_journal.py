@@ -7,6 +7,7 @@ process is dropped.
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -28,6 +29,7 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     plant: str
 
 
+@cache
 def _code_digest() -> str:
     digest = hashlib.blake2s(digest_size=8)
     for path in sorted(path for folder in _CODE for path in (_HOUSE / folder).glob("*.py")):
@@ -69,7 +71,7 @@ class Journal:
                 self.trials[trial.fault, trial.seed] = trial
                 return
             before = msgspec.json.decode(line, type=_Header)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InputError(f"{error}, {_EXPECTED}", path, number) from error
         if before.plant != header.plant:
             raise InputError(f"--plant was {before.plant!r}, expected the same", path, number)

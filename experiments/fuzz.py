@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from experiments import fuzz_files, fuzz_network
+from experiments import fuzz_files, fuzz_network, fuzz_programs
 from experiments.fuzz_mutate import damaged
 from experiments.fuzz_network import Target
+from routing.errors import InputError
 from routing.formats import without_notices
 
 MOST_FINDINGS = 10  # of one target, which is then left
@@ -79,8 +80,20 @@ def fuzz(target: Target, seed: int, first: int, count: int, *, tell: bool = Fals
 
 
 def all_targets(folder: Path) -> list[Target]:
-    """Return every target; `folder` exists and takes the files of those that read files."""
-    return [*fuzz_network.targets(), *fuzz_files.targets(folder)]
+    """Return every target; `folder` exists and takes the files of those that read files.
+
+    Raises InputError if what certificates are made with is not installed.
+    """
+    try:
+        from experiments import fuzz_stored
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is not installed, expected it after scripts/setup broker") from error
+    return [
+        *fuzz_network.targets(),
+        *fuzz_programs.targets(),
+        *fuzz_files.targets(folder),
+        *fuzz_stored.targets(folder),
+    ]
 
 
 def show(tally: Tally, seed: int) -> None:
@@ -114,7 +127,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     memory = Path("/dev/shm")
     # Warnings about what was assumed for a damaged network would be a million.
     with without_notices(), tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        targets = {target.name: target for target in all_targets(Path(folder))}
+        try:
+            targets = {target.name: target for target in all_targets(Path(folder))}
+        except InputError as error:
+            print(f"fuzz: {error}", file=sys.stderr)
+            return 2
         unknown = [name for name in given.targets if name not in targets]
         if unknown:
             print(f"fuzz: no target {unknown[0]!r}, expected {', '.join(targets)}", file=sys.stderr)

@@ -64,7 +64,7 @@ remote = "10.0.0.6"
 _TRAFFIC = uniform(NET, 1)
 
 
-def _in_file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+def in_file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], object]:
     """Return a parser of bytes that puts them into a file first, for a reader of files."""
 
     def parse(data: bytes) -> object:
@@ -77,9 +77,9 @@ def _in_file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], ob
     return parse
 
 
-def _target(name: str, path: Path, read: Callable[[Path], object], *more: bytes) -> Target:
+def target(name: str, path: Path, read: Callable[[Path], object], *more: bytes) -> Target:
     """Return the target of a reader whose good input lies in `path`."""
-    return Target(name, [path.read_bytes(), *more], _in_file(path, read), (InputError,))
+    return Target(name, [path.read_bytes(), *more], in_file(path, read), (InputError,))
 
 
 def _config(path: Path) -> None:
@@ -92,14 +92,14 @@ def _networks(folder: Path) -> list[Target]:
     weights = inverse_capacity(NET)
     for name, file in (("graphml", "n.graphml"), ("gml", "n.gml"), ("sndlib-xml", "n.xml"), ("sndlib-native", "n.txt")):
         save_network(folder / file, NET, _TRAFFIC)
-        found.append(_target(name, folder / file, load_network))
+        found.append(target(name, folder / file, load_network))
     save_network(folder / "n.graph", NET, _TRAFFIC, weights)
-    found.append(_target("repetita-graph", folder / "n.graph", load_network))
-    found.append(_target("repetita-demands", folder / "n.demands", lambda path: load_traffic(path, NET)))
+    found.append(target("repetita-graph", folder / "n.graph", load_network))
+    found.append(target("repetita-demands", folder / "n.demands", lambda path: load_traffic(path, NET)))
     for number, written in enumerate(write_prisma(folder / "prisma", NET, _TRAFFIC)):
         own = folder / f"prisma{number}"  # in which only this file is damaged
         write_prisma(own, NET, _TRAFFIC)
-        found.append(_target(f"prisma-{written.stem}", own / written.name, _of_folder(load_network)))
+        found.append(target(f"prisma-{written.stem}", own / written.name, _of_folder(load_network)))
     return found
 
 
@@ -108,14 +108,14 @@ def _arrays(folder: Path) -> list[Target]:
     found = []
     for suffix in ("csv", "npy", "npz"):
         save_traffic(folder / f"t.{suffix}", _TRAFFIC, NET)
-        found.append(_target(f"traffic-{suffix}", folder / f"t.{suffix}", lambda path: load_traffic(path, NET)))
+        found.append(target(f"traffic-{suffix}", folder / f"t.{suffix}", lambda path: load_traffic(path, NET)))
     weights = inverse_capacity(NET)
     np.save(folder / "w.npy", weights)
     ends = zip(NET.src.tolist(), NET.dst.tolist(), weights.tolist(), strict=True)
     rows = [f"{NET.nodes[src]},{NET.nodes[dst]},{weight}" for src, dst, weight in ends]
     (folder / "w.csv").write_text("\n".join(["src,dst,weight", *rows, ""]))
     for suffix in ("csv", "npy"):
-        found.append(_target(f"weights-{suffix}", folder / f"w.{suffix}", _weights))
+        found.append(target(f"weights-{suffix}", folder / f"w.{suffix}", _weights))
     return found
 
 
@@ -160,7 +160,7 @@ def _run(folder: Path) -> list[Target]:
     plain = (folder / "plain.npz").read_bytes()
     more = {INPUTS_FILE: (plain,)}
     return [
-        _target(f"run-{name}", folder / name, _of_folder(read), *more.get(name, ())) for name, read in checks.items()
+        target(f"run-{name}", folder / name, _of_folder(read), *more.get(name, ())) for name, read in checks.items()
     ]
 
 
@@ -231,11 +231,11 @@ def targets(folder: Path) -> list[Target]:
     small = PRESETS["default"]
     save_checkpoint(folder / "p.safetensors", small, random_parameters(small, 1), {"temperature": "0.5"})
     return [
-        _target("agent-toml", config, _config),
-        _target("domain-key", key, lambda path: load_key(str(path))),
+        target("agent-toml", config, _config),
+        target("domain-key", key, lambda path: load_key(str(path))),
         *_networks(folder),
         *_arrays(folder),
-        _target("checkpoint", folder / "p.safetensors", load_checkpoint),
+        target("checkpoint", folder / "p.safetensors", load_checkpoint),
         Target("preset", [small.to_json().encode()], _preset, (ValueError,)),
         *_run(folder),
     ]

@@ -28,10 +28,14 @@ def read_topohub(key: str, assume: Assumptions) -> Draft:
     ------
     InputError : topohub is not installed, does not know the name, or has changed its format
     """
-    text = _find(_data(), key).read_text(encoding="utf-8")
+    return parse_topohub(_find(_data(), key).read_bytes(), key, assume)
+
+
+def parse_topohub(content: bytes, key: str, assume: Assumptions) -> Draft:
+    """Read a network of topohub from its file; raises InputError."""
     try:
-        return _draft(json.loads(text), key, assume)
-    except (KeyError, TypeError, ValueError) as error:
+        return _draft(json.loads(content), key, assume)
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{PREFIX}{key}: not in the format of topohub 1.5 ({type(error).__name__}: {error})"
         ) from error

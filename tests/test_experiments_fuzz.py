@@ -33,6 +33,29 @@ def test_nothing_but_the_declared_error(name: str, targets: dict[str, Target]) -
     assert (tally.accepted > 0) != (name == "forged"), "damage that every parser refuses at once goes not deep enough"
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("topohub", b"[" * 100_000),
+        ("topohub", b'{"graph": [], "nodes": [{"id": 0}], "edges": []}'),
+        ("topohub", b'{"graph": {"demands": {"0": {"0": 1%s}}}, "nodes": [{"id": 0}], "edges": []}' % (b"0" * 400)),
+        ("topohub", b'{"graph": {}, "nodes": [{"id": 0, "pos": [1]}], "edges": []}'),
+        ("topohub", b"\xff"),
+        ("journal-faults", b"\xff\n"),
+        ("journal-faults", b'{"code": "\xff", "plant": ""}\n'),
+        ("authority-key", 48),
+        ("authority-key", 72),
+        ("server-certificate", 2731),
+        ("impaired-frame", b"\2" * 12 + b"\x08\0\x4f" + b"\0" * 27),
+    ],
+)
+def test_what_was_found_once(name: str, data: bytes | int, targets: dict[str, Target]) -> None:
+    """A number is that of an input of seed 1."""
+    target = targets[name]
+    with pytest.raises(target.declared):
+        target.parse(damaged(target.good, f"1:{name}:{data}") if isinstance(data, int) else data)
+
+
 def test_the_same_number_is_the_same_input() -> None:
     good = [b"abc" * 20, b"xyz"]
     inputs = [damaged(good, f"1:x:{number}") for number in range(200)]

@@ -57,7 +57,7 @@ PARTS = {
     "coordinator": ["broker"],
     "trainer": ["cluster", "train"],
     "emulation": ["emulation"],
-    "experiments": ["baselines", "emulation", "experiments", "train"],
+    "experiments": ["baselines", "broker", "emulation", "experiments", "train"],
 }
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
