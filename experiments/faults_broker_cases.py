@@ -19,7 +19,7 @@ from emulation.options import parse
 from emulation.plan import Plan, prepare
 from emulation.processes import run_in_each
 from experiments.faults_broker_doors import LOCALHOST, RelayedBroker, TlsBroker
-from experiments.faults_broker_trial import Break, Trial, killed, run_trial
+from experiments.faults_broker_trial import Break, Trial, killed, nothing, run_trial
 from experiments.faults_emulation import on_fabric
 from experiments.faults_live_network import LiveNetwork
 from experiments.faults_live_programs import LiveBroker, LivePrograms, SocketBroker
@@ -151,7 +151,7 @@ def _moved(plan: Plan, before: NDArray[np.int64], after: NDArray[np.int64], hous
 
 def _moving(live: LiveNetwork, _house: int, _coordinator: int) -> Break:
     """Nothing breaks: the commit alone moves the paths to the broker."""
-    return Break(lambda: None, lambda: None, in_commit=True, within_s=0.0)
+    return Break(nothing, nothing, in_commit=True, within_s=0.0)
 
 
 def _cut(links: Callable[[LiveNetwork, int, int], list[int]]) -> Callable[[LiveNetwork, int, int], Break]:
@@ -188,8 +188,12 @@ def _link_in_use(live: LiveNetwork, house: int, coordinator: int) -> list[int]:
             return [int(topology.reverse[link])]
 
 
-def _killed_in_band(live: LiveNetwork, _house: int, _coordinator: int) -> Break:
+def _dying(live: LiveNetwork, _house: int, _coordinator: int) -> Break:
     return killed(live)
+
+
+def _dying_in_commit(live: LiveNetwork, _house: int, _coordinator: int) -> Break:
+    return killed(live, in_commit=True)
 
 
 CASES: dict[str, Case] = {
@@ -199,7 +203,8 @@ CASES: dict[str, Case] = {
     ),
     "tcp": Case("kill -9 of mosquitto on TCP with TLS, agents on loopback", _on_loopback(_tls)),
     "relay": Case("kill -9 of mosquitto on TCP with TLS, agents in Mininet behind the relay", _in_mininet(_relayed)),
-    "in-band": Case("kill -9 of mosquitto in a router, reached over the routed network", _in_band(_killed_in_band)),
+    "in-band": Case("kill -9 of mosquitto in a router, reached over the routed network", _in_band(_dying)),
+    "in-band-commit": Case("the same, in the commit", _in_band(_dying_in_commit)),
     "in-band-moved": Case(
         "the commit moves the paths to the broker, nothing else happens", _in_band(_moving, seconds=0.0)
     ),

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.broker import TLS_PORT, BrokerAddress
-from coordinator.broker import write_broker
 from coordinator.brokerconf import CONF_FILE, COORDINATOR, agent_name
 from emulation.broker import READY_S, find_mosquitto
 from emulation.doors import Doors, Entry
@@ -42,7 +41,7 @@ class TlsBroker:
 
     Raises
     ------
-    InputError : mosquitto is not installed
+    InputError : mosquitto, or what certificates are made with, is not installed
     """
 
     process: subprocess.Popen[bytes]
@@ -53,6 +52,10 @@ class TlsBroker:
         program = find_mosquitto()
         if program is None:
             raise InputError("mosquitto is not installed, expected Debian's package of that name")
+        try:
+            from coordinator.broker import write_broker  # certificates, without which the other cases can do
+        except ModuleNotFoundError as error:
+            raise InputError(f"{error.name} is not installed, expected it after scripts/setup broker") from error
         self._at = at
         self._tls = folder / "tls"
         self._log = folder / "mosquitto.log"

@@ -80,7 +80,7 @@ class Break:
     Attributes
     ----------
     strike, heal : what is done
-    in_commit : break it after the last step; else after a random one
+    in_commit : break it after the last step; else after a random one before
     within_s : longest pause between the last step and the break
     may_abort : the routers lose links, too: the episode may end with an abort
     """
@@ -92,14 +92,18 @@ class Break:
     may_abort: bool = False
 
 
-def killed(live: LivePrograms) -> Break:
+def nothing() -> None:
+    """Break nothing."""
+
+
+def killed(live: LivePrograms, *, in_commit: bool = False) -> Break:
     """Kill the broker; start it again."""
 
     def strike() -> None:
         live.broker.process.send_signal(signal.SIGKILL)
         live.broker.process.wait()
 
-    return Break(strike, live.broker.start)
+    return Break(strike, live.broker.start, in_commit=in_commit)
 
 
 def run_trial(
@@ -121,7 +125,7 @@ def run_trial(
     """
     trial.routers = live.plan.topology.num_nodes
     live.expect(lambda record: record["event"] == "episode_started", 0)
-    trial.step = STEPS if fault.in_commit else int(random.integers(1, STEPS + 1))
+    trial.step = STEPS if fault.in_commit else int(random.integers(1, STEPS))
     live.expect(lambda record: record["event"] == "step_done" and record["step"] >= trial.step, 0)
     if trial.step == STEPS:
         live.wait(float(random.uniform(0.0, fault.within_s)), until=lambda: bool(_endings(live)))
@@ -177,7 +181,7 @@ def _broken_promises(live: LivePrograms, trial: Trial, episode: int, fault: Brea
         found.append(f"the coordinator was back after {trial.back_s:.1f} s, expected {BACK_S:g} s")
     if trial.status not in GOOD and not (fault.may_abort and trial.status == "aborted"):
         found.append(f"the episode ended {trial.status or 'never'}: {trial.reason}")
-    if not fault.in_commit and trial.in_the_dark != trial.routers:
+    if fault.strike is not nothing and not fault.may_abort and trial.in_the_dark != trial.routers:
         found.append(f"{trial.in_the_dark} of {trial.routers} agents ended the episode without the broker")
     if trial.results != trial.routers:
         found.append(f"{trial.results} of {trial.routers} results reached the user")
