@@ -43,6 +43,7 @@ credentials = "credentials"
 key_file = "domain.key"
 ospf = "/run/frr/ospfd.vty"
 hello_s = 0.5
+state = "state"
 
 [router_ids]
 a = "10.255.0.1"

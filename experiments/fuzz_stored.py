@@ -1,8 +1,9 @@
-"""What comes as files beside `fuzz_files`: demands, topohub's networks, credentials, journals of interrupted work."""
+"""What comes as files beside `fuzz_files`: demands, topohub's networks, credentials, what work and commits left."""
 
 from __future__ import annotations
 
 import base64
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,8 +13,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
+from agent import lastcommit
+from agent.control import encode
 from agent.credentials import CA_FILE, CERTIFICATE_FILE, KEY_FILE, load_credentials
+from agent.events import CommitBegun
+from agent.lastcommit import LastCommit
+from agent.statefile import FILE, StateFile
 from coordinator.certificates import Authority, Identity, hosts_of
+from coordinator.request import make_request
+from coordinator.settlement import settle
 from experiments.faults_journal import Journal as FaultsJournal
 from experiments.faults_trial import Trial
 from experiments.fuzz_files import in_file, target
@@ -24,6 +32,7 @@ from routing.complete import complete
 from routing.draft import Assumptions
 from routing.errors import InputError
 from routing.formats import load_demands, save_network
+from routing.initial import initial_weights
 from routing.prisma import write_prisma
 from routing.topohub import parse_topohub
 from routing.traffic import uniform
@@ -162,6 +171,42 @@ def _authority() -> list[Target]:
     ]
 
 
+class _Ignored(Exception):
+    """A note was not believed, which its reader says to a log only."""
+
+
+def _last_commit(folder: Path) -> Target:
+    """Return the target for what an agent has left to its next process; b"!" before it: with a digest that is right."""
+    own = folder / "state"
+    own.mkdir()
+    old = initial_weights("inverse-capacity", NET)
+    LastCommit(StateFile(str(own)), "a", NET).begun(CommitBegun(7, 2, old, 2 * old))
+    note = (own / FILE).read_bytes()
+    start = make_request(NET, _TRAFFIC, old, checkpoint="1" * 32, steps=2, seed=1).start
+
+    def read(_: Path) -> None:
+        said = logging.getLogger(LastCommit.__module__)
+        said.disabled, before = True, said.disabled
+        try:
+            last = LastCommit(StateFile(str(own)), "a", NET)
+            result = last.recall(old)
+            if result is None:
+                raise _Ignored
+            settle(result.episode, [result])
+            encode(result)
+            last.superseded(start)
+        finally:
+            said.disabled = before
+
+    write = in_file(own / FILE, read)
+
+    def parse(data: bytes) -> None:
+        write(lastcommit._check(data[1:]) + data[1:] if data.startswith(b"!") else data)
+
+    payload = note[lastcommit._CHECK_BYTES :]
+    return Target("last-commit", [note, b"!" + payload, b"!" + payload], parse, (_Ignored,))
+
+
 def targets(folder: Path) -> list[Target]:
     """Return all of them; they write their inputs below `folder`, which exists and is best in memory."""
     own = folder / "stored"
@@ -172,4 +217,5 @@ def targets(folder: Path) -> list[Target]:
         *_journals(own),
         *_credentials(own),
         *_authority(),
+        _last_commit(own),
     ]
