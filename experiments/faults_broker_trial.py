@@ -143,7 +143,7 @@ def run_trial(
         live.wait(_POLL_S)
         if np.isnan(trial.reachable_s) and reachable():
             trial.reachable_s = time.monotonic() - healed
-    _note(live, trial, episode, struck, healed, since, mark)
+    note(live, trial, episode, struck, healed, since, mark)
     trial.violations += [str(violation) for violation in wrong_words(live, {}, 0, not np.isnan(trial.next_s))]
     trial.violations += _broken_promises(live, trial, episode, fault)
 
@@ -152,7 +152,7 @@ def _endings(live: LivePrograms) -> list[dict[str, Any]]:
     return [record for _, record in live.records if record["event"] == "episode_ended"]
 
 
-def _note(live: LivePrograms, trial: Trial, episode: int, struck: float, healed: float, since: int, mark: int) -> None:
+def note(live: LivePrograms, trial: Trial, episode: int, struck: float, healed: float, since: int, mark: int) -> None:
     """Fill in what the coordinator told, and when."""
 
     def when(event: str, first: int) -> float:
@@ -160,9 +160,13 @@ def _note(live: LivePrograms, trial: Trial, episode: int, struck: float, healed:
 
     trial.agents_lost = live.without_broker()
     trial.lost_s = when("broker_lost", since) - struck
-    connected = [at for at, record in live.records[since:] if record["event"] == "broker_connected"]
-    # Who never lost it is not away for a moment.
-    trial.back_s = next((at - healed for at in connected if at >= healed), _NEVER if np.isfinite(trial.lost_s) else 0.0)
+    seen = [
+        (at, record["event"]) for at, record in live.records if record["event"] in ("broker_lost", "broker_connected")
+    ]
+    # It may never have lost it, or have found another way to it before anything was healed.
+    there = next((kind for at, kind in reversed(seen) if at < healed), "") == "broker_connected"
+    found = (at - healed for at, kind in seen if at >= healed and kind == "broker_connected")
+    trial.back_s = 0.0 if there else next(found, _NEVER)
     for at, record in live.records[since:]:
         if record["event"] == "episode_ended" and record["episode"] == episode:
             trial.status, trial.reason = record["status"], record["reason"]

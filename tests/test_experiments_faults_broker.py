@@ -1,6 +1,7 @@
 """Mosquitto dies while real agents work, and comes back: on a unix socket, and on TCP with TLS."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from broker_away import gone
 from emulation.broker import find_mosquitto
 from experiments.faults_broker import BAD_INPUT, VIOLATED, main, table
 from experiments.faults_broker_cases import CASES
-from experiments.faults_broker_trial import Trial
+from experiments.faults_broker_trial import Trial, note
+from experiments.faults_live_programs import LivePrograms
 
 
 @pytest.mark.skipif(find_mosquitto() is None, reason="needs mosquitto")
@@ -19,6 +21,34 @@ def test_an_episode_ends_without_the_broker_and_is_told_when_it_is_back(case: st
     assert row["violations"] == [] and row["status"] in ("committed", "kept")
     assert row["results"] == row["in_the_dark"] == row["agents_lost"] == 4
     assert 0 <= row["lost_s"] and 0 < row["back_s"] < row["told_s"] < row["next_s"]
+
+
+class Told(LivePrograms):
+    """What the coordinator of some installation has told."""
+
+    def __init__(self, *told: tuple[float, str]) -> None:
+        self.records = [(at, {"event": event}) for at, event in told]
+
+    def without_broker(self) -> int:
+        return 0
+
+    def good_episode(self, *_: object, **__: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("told", "lost_s", "back_s"),
+    [
+        ([(1.0, "broker_connected")], math.nan, 0.0),  # it never lost it
+        ([(1.0, "broker_connected"), (6.0, "broker_lost"), (8.5, "broker_connected")], 1.0, 0.5),
+        ([(1.0, "broker_connected"), (6.0, "broker_lost"), (7.5, "broker_connected")], 1.0, 0.0),  # another way to it
+        ([(1.0, "broker_connected"), (6.0, "broker_lost")], 1.0, math.nan),
+    ],
+)
+def test_when_the_coordinator_was_back(told: list[tuple[float, str]], lost_s: float, back_s: float) -> None:
+    trial = Trial("unix", 1)
+    note(Told(*told), trial, episode=1, struck=5.0, healed=8.0, since=1, mark=1)
+    assert (trial.lost_s, trial.back_s) == pytest.approx((lost_s, back_s), nan_ok=True)
 
 
 def test_what_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
