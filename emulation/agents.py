@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from agent.config import AgentConfig
@@ -38,12 +39,16 @@ class Agents:
     """
 
     def __init__(self, configs: Sequence[AgentConfig], place: Place, folder: Callable[[int], Path]) -> None:
-        self._configs = configs
+        # What an agent must not forget is beside its log; a model of OSPF forgets its costs with the process.
+        self._configs = [
+            replace(config, state=str(folder(node).resolve())) if config.ospf else config
+            for node, config in enumerate(configs)
+        ]
         self._place = place
         self._folder = folder
         self._spawner: Spawner | Nursery | None = None
         self._killed: set[str] = set()
-        for node, config in enumerate(configs):
+        for node, config in enumerate(self._configs):
             write_config(folder(node), config)
 
     @property

@@ -42,7 +42,8 @@ def good(tmp_path: Path) -> Path:
     assert broker.main([str(tmp_path / "tls"), *listen]) == 0
     (tmp_path / "tls" / "agents" / "beta").rename(tmp_path / "credentials")
     path = tmp_path / "beta.toml"
-    path.write_text(documented())
+    (tmp_path / "lib").mkdir()
+    path.write_text(documented().replace("/var/lib/lockstep", "lib"))
     return path
 
 
@@ -68,6 +69,7 @@ def test_the_documented_configuration_is_good(good: Path) -> None:
         ('topology = "network', 'topology = "missing', "missing.graphml: cannot be read: No such file"),
         ('checkpoint = "default"', 'checkpoint = "defalt"', "no checkpoint 'defalt' (did you mean default?)"),
         ('key_file = "domain.key"', 'key_file = "other.key"', "other.key: cannot read the domain key: No such file"),
+        ('state = "lib"', 'state = "nowhere"', "nowhere: expected a folder in which the agent may write"),
         ('router = "gamma"', 'router = "alpha"', "neighbors ['alpha', 'alpha'], expected ['alpha', 'gamma']"),
         ("[router_ids]", "[router_ids", "beta.toml: not TOML: "),
     ],
