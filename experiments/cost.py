@@ -53,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--opening", type=int, metavar="N", help="links in the central engine's first decisions [the checkpoint's; "
         "synthetic 1]")  # fmt: skip
+    add("--patience", type=int, metavar="N", help="end the central engine's episode when N decisions brought nothing "
+        "better; 0: never [the checkpoint's; synthetic 0]")  # fmt: skip
     add("--threads", type=int, metavar="N", help="of the central engine [2 from 200 nodes on, else 1]")
     add("--steps", type=int, metavar="T", help="increments of the central engine [the paper's T]")
     add("--checkpoint", default="default", metavar="NAME|FILE", help="the policy [default]")
@@ -70,20 +72,24 @@ def measure(options: argparse.Namespace) -> list[Row]:
     given = (options.repeats, options.increments, options.steps, options.threads, options.opening)
     if any(number is not None and number < 1 for number in given):
         raise InputError("--repeats, --increments, --steps, --opening and --threads: expected at least 1")
+    if options.patience is not None and options.patience < 0:
+        raise InputError(f"--patience {options.patience}, expected at least 0")
     rows: list[Row] = []
     for name in names:
+        large = name.startswith("synth")
         beside = central(
             name,
             seed=options.seed,
             steps=options.steps,
             increments=options.increments,
             threads=options.threads,
-            opening=options.opening or (1 if name.startswith("synth") else None),
+            opening=options.opening or (1 if large else None),
+            patience=0 if large and options.patience is None else options.patience,
             repeats=options.repeats,
             checkpoint=options.checkpoint,
-            temperature=options.temperature or (LARGE_TEMPERATURE if name.startswith("synth") else None),
+            temperature=options.temperature or (LARGE_TEMPERATURE if large else None),
         )
-        engines = asked or (("central",) if name.startswith("synth") else ("central", "loopback"))
+        engines = asked or (("central",) if large else ("central", "loopback"))
         for engine in engines:
             common = {"seed": options.seed, "repeats": options.repeats, "checkpoint": options.checkpoint}
             rows.append(beside if engine == "central" else distributed(name, engine, beside, **common))
@@ -101,10 +107,10 @@ def disagreement(row: Row) -> list[str]:
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table, beside the paper's."""
     lines = [
-        "| network | engine | T | s | CPU s | paper s | MLU | greedy, T | greedy, same time | frames/link | hidden kB "
-        "| sharing kB | control kB | of it repeated kB | payload kB | frame kB | wire kB | paper kB | wire MB/s "
-        "| CPU s/router | propagation s | interfaces apart |",
-        "|---|---" + "|--:" * 20 + "|",
+        "| network | engine | T | decisions | s | CPU s | paper s | MLU | greedy, T | greedy, same time | frames/link "
+        "| hidden kB | sharing kB | control kB | of it repeated kB | payload kB | frame kB | wire kB | paper kB "
+        "| wire MB/s | CPU s/router | propagation s | interfaces apart |",
+        "|---|---" + "|--:" * 21 + "|",
     ]
     for row in rows:
         paper_s = f"{PAPER_S[row.topology]:g}" if row.topology in PAPER_S else ""
@@ -126,6 +132,7 @@ def table(rows: Sequence[Row]) -> str:
             row.topology,
             row.engine + (f", {row.increments} per decision" if row.increments > 1 else ""),
             f"{row.steps}",
+            f"{row.decisions}",
             f"{row.seconds:.4g}",
             "" if row.cpu_seconds is None else f"{row.cpu_seconds:.4g}",
             paper_s,

@@ -40,7 +40,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `cpu_seconds` is the least processor time of the central engine, of all its `threads`: what an idle machine would
     take at most with one.
     A decision raises `increments` links, more in the first ones if it has an `opening` (`policy.schedule`); `steps`
-    is the number of decisions times `increments`. `propagation_s` is by calculation. `calculated`: frames and bytes
+    is T times `increments`, of which an episode that ends early (`patience`) takes only so many `decisions`.
+    `propagation_s` is by calculation. `calculated`: frames and bytes
     are, too. `repeated_*` are retransmissions, of what was counted. `kernel_*` as the interfaces count meanwhile,
     greetings before and after included, None where nothing was counted; `counts_apart` is by which part their
     counts and the agents' differ, from the agents' start to their end. `compute_s_per_router` is the processor time
@@ -52,6 +53,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
     increments: int
     opening: int
+    decisions: int
     seconds: float
     cpu_seconds: float | None
     threads: int
@@ -104,6 +106,7 @@ def central(
     temperature: float | None = None,
     threads: int | None = None,
     opening: int | None = None,
+    patience: int | None = None,
 ) -> Row:
     """Measure the central engine; what agents would send is calculated. Raises InputError."""
     topology, traffic, usual = problem(name, seed)
@@ -115,7 +118,7 @@ def central(
     threads = threads or default_threads(topology)
     opening = policy.opening if opening is None else opening
     options: Any = {"seed": seed, "increments": increments, "opening": opening}
-    options |= {"temperature": temperature, "threads": threads}
+    options |= {"temperature": temperature, "threads": threads, "patience": patience}
     run_episode(topology, traffic, start, policy, steps=min(decisions, 5), **options)
     seconds = busy = float("inf")
     before = calibration()
@@ -134,6 +137,7 @@ def central(
         steps=steps,
         increments=increments,
         opening=opening,
+        decisions=len(chosen),
         seconds=seconds,
         cpu_seconds=busy,
         threads=threads,
@@ -204,9 +208,10 @@ def distributed(name: str, fabric: str, beside: Row, *, seed: int, repeats: int,
     return msgspec.structs.replace(
         beside,
         engine=fabric,
-        steps=summary.steps,
+        steps=summary.planned or summary.steps,
         increments=1,
         opening=load_checkpoint(checkpoint).opening,
+        decisions=summary.steps,
         seconds=seconds,
         cpu_seconds=None,
         threads=1,

@@ -112,14 +112,15 @@ def settings_of(checkpoints: Sequence[str], increments: Sequence[int], patience:
     for name in checkpoints:
         checkpoint = load_checkpoint(name)
         own, opening = checkpoint.preset.rounds, checkpoint.opening
+        parts = sorted({*patience, checkpoint.patience_parts})
         counts = range(own, -1, -1) if own <= 3 else (own,)
         for rounds in counts:
             for links in increments:
                 # An opening goes with one link per decision: otherwise there are several anyway.
                 for first in sorted({1, opening}) if links == 1 else (1,):
-                    found += [Setting(name, rounds, links, first, part) for part in patience]
-        found += [Setting(name, k, 1, opening, part, wire="int8") for k in counts if k for part in patience]
-        found.append(Setting(name, own, 1, opening, 0, "logits"))
+                    found += [Setting(name, rounds, links, first, part) for part in parts]
+        found += [Setting(name, k, 1, opening, part, wire="int8") for k in counts if k for part in parts]
+        found.append(Setting(name, own, 1, opening, checkpoint.patience_parts, "logits"))
     return found
 
 

@@ -64,7 +64,7 @@ def profiled(name: str, checkpoint: Checkpoint, label: str, *, increments: int, 
     temperature = LARGE_TEMPERATURE if large else checkpoint.temperature
     opening = 1 if large else checkpoint.opening
     decisions = -(-steps // increments)
-    patience = checkpoint.patience(decisions)
+    patience = 0 if large else checkpoint.patience(decisions)
     network = Network(checkpoint.preset, checkpoint.parameters)
     state = Episode(
         topology, traffic, inverse_capacity(topology), decisions, checkpoint.preset.features, patience=patience

@@ -86,7 +86,7 @@ def _run(argv: Sequence[str] | None) -> int:
     add("--matrices", type=natural, default=10, metavar="N", help="of each network and kind of traffic [10]")
     add("--checkpoints", default="default,lookahead", metavar="NAME,...", help="names or files [%(default)s]")
     add("--increments", default="1,2,4", metavar="N,...", help="links per decision [%(default)s]")
-    add("--patience", default="0,2,4,8", metavar="N,...", help="end after T/N without anything better; 0: never "
+    add("--patience", default="0,2,3,4,8", metavar="N,...", help="end after T/N without anything better; 0: never "
         "[%(default)s]")  # fmt: skip
     add("--quick", action="store_true", help="2 matrices, and only the default policy")
     add("--out", type=Path, metavar="DIR", help="write tradeoff.csv (every setting), tradeoff.md and tradeoff.png")

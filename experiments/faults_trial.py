@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -73,7 +73,8 @@ def small_network(seed: int, nodes: int = 6, chords: int = 3) -> Topology:
 
 def make_setting(seed: int, share: str = "candidate") -> Setting:
     """Return a small installation; the policy is untrained, which matters to nobody here."""
-    checkpoint = make_checkpoint(PRESETS["default"], random_parameters(PRESETS["default"], 1))
+    preset = replace(PRESETS["default"], rounds=2)  # more to go wrong in a step than with one
+    checkpoint = make_checkpoint(preset, random_parameters(preset, 1))
     network = Network(checkpoint.preset, checkpoint.parameters)
     return Setting(small_network(seed % 4), checkpoint, network, share=share)
 

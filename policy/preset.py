@@ -147,7 +147,7 @@ PRESETS = {
         name="default",
         features="default",
         hidden=16,
-        rounds=2,
+        rounds=1,
         encode=(16,),
         message=(16,),
         update=(16,),
@@ -158,7 +158,7 @@ PRESETS = {
         skip=True,
     ),
 }
-# The default network that also sees what raising its own weight would do, with one round instead of two.
-PRESETS["lookahead"] = replace(PRESETS["default"], name="lookahead", features="lookahead", rounds=1)
+# The default network that also sees what raising its own weight would do.
+PRESETS["lookahead"] = replace(PRESETS["default"], name="lookahead", features="lookahead")
 # The same where links may also get cheaper.
 PRESETS["moves"] = replace(PRESETS["lookahead"], name="moves", features="moves")

@@ -1,5 +1,6 @@
 """Rounds between routers over links that lose, repeat and reorder: the hidden states are the central engine's."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -12,7 +13,8 @@ from policy.checkpoint import random_parameters
 from policy.mpnn import PRESETS, Network
 
 TOPOLOGY = random_topology(5, 3, 2)
-NETWORK = Network(PRESETS["default"], random_parameters(PRESETS["default"], 3))
+PRESET = replace(PRESETS["default"], rounds=2)
+NETWORK = Network(PRESET, random_parameters(PRESET, 3))
 STEPS, SIZE = 4, 32
 DIGEST = b"same"
 

@@ -53,10 +53,11 @@ def test_only_the_undominated_are_best() -> None:
 
 def test_settings_are_all_combinations() -> None:
     settings = settings_of(["default"], [1, 2], [0, 2])
-    assert len(settings) == len({setting.label for setting in settings}) == 3 * 3 * 2 + 2 * 2 + 1
-    assert {setting.rounds for setting in settings} == {0, 1, 2}
-    assert settings[-1].label == "default, K=2, opening 4, logits"
-    assert "default, K=1, 2 links, patience T/2" in [setting.label for setting in settings]
+    # The checkpoint's own patience is always among them: K = 0 and 1, three patiences; int8 sends hidden states only.
+    assert len(settings) == len({setting.label for setting in settings}) == 2 * 3 * 3 + 3 + 1
+    assert {setting.rounds for setting in settings} == {0, 1}
+    assert settings[-1].label == "default, K=1, opening 4, patience T/3, logits"
+    assert "default, K=0, 2 links, patience T/2" in [setting.label for setting in settings]
     assert "default, K=1, opening 4, int8" in [setting.label for setting in settings]
     assert {setting.rounds for setting in settings_of(["paper"], [1], [0])} == {8}
     assert short("runs/one/best.safetensors") == "one/best" and short("default") == "default"
@@ -99,24 +100,23 @@ def test_the_command_writes_rows_and_the_figure(tmp_path: Path, capsys: pytest.C
     arguments = ["--quick", "--increments", "1,2", "--patience", "0,4", "--out", str(tmp_path)]
     assert main([*arguments, "--json"]) == 0
     rows = {row["label"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    plain, logits = rows["default, K=2, opening 4"], rows["default, K=2, opening 4, logits"]
-    assert plain["mlu"] == logits["mlu"] and plain["hidden_bytes"] == logits["hidden_bytes"]
-    assert logits["sharing_bytes"] > 5 * plain["sharing_bytes"]
+    usual = "default, K=1, opening 4, patience T/3"
+    plain, shipped, logits = rows["default, K=1, opening 4"], rows[usual], rows[f"{usual}, logits"]
+    assert shipped["shipped"] and not plain["shipped"] and not logits["shipped"]
+    assert shipped["mlu"] == logits["mlu"] and shipped["hidden_bytes"] == logits["hidden_bytes"]
+    assert logits["sharing_bytes"] > 5 * shipped["sharing_bytes"]
+    assert shipped["decisions"] <= plain["decisions"] and shipped["mlu"] >= plain["mlu"]
     assert rows["default, K=0"]["hidden_bytes"] == 0
-    one = rows["default, K=2"]
+    one = rows["default, K=1"]
     assert one["hidden_bytes"] == plain["hidden_bytes"] and one["sharing_bytes"] < plain["sharing_bytes"]
-    assert rows["default, K=1"]["hidden_bytes"] == pytest.approx(plain["hidden_bytes"] / 2)
-    assert rows["default, K=2, 2 links"]["decisions"] == pytest.approx(plain["decisions"] / 2)
-    int8 = rows["default, K=2, opening 4, int8"]
-    assert int8["hidden_bytes"] == pytest.approx(plain["hidden_bytes"] - 2 * 16 * plain["decisions"])
-    assert plain["shipped"] and not int8["shipped"]
-    early = rows["default, K=2, opening 4, patience T/4"]
-    assert early["decisions"] <= plain["decisions"] and early["mlu"] >= plain["mlu"]
+    assert rows["default, K=1, 2 links"]["decisions"] == pytest.approx(plain["decisions"] / 2)
+    int8 = rows["default, K=1, opening 4, int8"]
+    assert int8["hidden_bytes"] == pytest.approx(plain["hidden_bytes"] - 16 * plain["decisions"])
     with (tmp_path / "tradeoff.csv").open(newline="") as file:
         assert [row["label"] for row in csv.DictReader(file)] == list(rows)
     assert (tmp_path / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
     table = (tmp_path / "tradeoff.md").read_text()
-    assert "**default, K=0" in table and "*default, K=2, opening 4*" in table
+    assert "**default, K=0" in table and f"*{usual}*" in table
 
 
 @pytest.mark.parametrize(
