@@ -27,20 +27,21 @@ class Aftermath:
     ----------
     template : the newest `Start`
     name : what to call an episode that restores costs
+    commit : episode of the newest commit that is known to have been begun, 0 if none is
     measured, limit : MLU by the agents' counters, and above which a commit is taken back
     """
 
     def __init__(self, topology: Topology, patience: Patience, scale: float, first: int) -> None:
         self.template: Start | None = None
         self.name = ""
+        self.commit = 0
         self.measured = self.limit = 0.0
         self._topology = topology
         self._patience = patience
         self._scale = scale
         self._first = first
         self._settlement: Settlement | None = None
-        self._commit = 0  # episode of the newest commit that is known to have been begun
-        self._said: dict[str, Result] = {}  # what the routers say of it
+        self._said: dict[str, Result] = {}  # what the routers say of the newest commit
         self._failures: set[int] = set()  # episodes that were to restore and did not, one after the other
         self._deliberate = False  # nothing went wrong: a good commit is to be taken back
         self._found: dict[str, Result] = {}
@@ -72,8 +73,8 @@ class Aftermath:
 
         It does if no later commit is known to have been begun, and this coordinator was there.
         """
-        newer = result.episode > self._commit
-        if result.episode < self._commit or not result.began or (newer and result.episode < self._first):
+        newer = result.episode > self.commit
+        if result.episode < self.commit or not result.began or (newer and result.episode < self._first):
             return False
         if newer or (self._settlement is not None and result.router not in self._said):
             said = {} if newer else self._said
@@ -81,7 +82,7 @@ class Aftermath:
         return True
 
     def _settle(self, episode: int, said: Mapping[str, Result], now: float) -> None:
-        self._commit, self._said = episode, dict(said)
+        self.commit, self._said = episode, dict(said)
         self._settlement = settle(episode, said.values())
         self._look_at = now + self._patience.look_s
         self.name = f"restore the costs of episode {episode}"

@@ -242,7 +242,7 @@ class CoordinatorProtocol:
         half = self._aftermath.half_done(proposal, self._topology)
         if half != self._told[1] and (not half or now >= self._aftermath.due()):
             self._told = self._told[0], half
-            self._events.append(events.HalfCommitted(self._ended, half))
+            self._events.append(events.HalfCommitted(self._ended or self._aftermath.commit, half))
         blocked = self._blocked = bool(half) and now < self._aftermath.due()
         template = request.start if request else self._aftermath.template
         if template is not None and now >= self._gathering.settled_at():

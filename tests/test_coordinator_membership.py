@@ -508,6 +508,8 @@ def test_a_coordinator_that_is_new_hears_of_the_last_commit_first_and_restores_i
     np.testing.assert_array_equal(np.frombuffer(bench.starts[-1].start_weights, "<u2"), ONES)
     (started,) = bench.of(EpisodeStarted)
     assert isinstance(started, EpisodeStarted) and started.name == "restore the costs of episode 7"
+    told = bench.of(HalfCommitted)[0]
+    assert isinstance(told, HalfCommitted) and told.episode == 7
 
 
 def test_a_coordinator_that_is_new_leaves_costs_alone_that_were_set_by_hand_after_a_good_commit() -> None:
