@@ -29,7 +29,7 @@ from experiments.quality import prepare, solve
 from experiments.quality_instances import CELLS, EVALUATION, Source
 from experiments.quality_journal import Journal
 from experiments.quality_methods import Chain, parse_methods
-from experiments.quality_policy import loaded
+from experiments.quality_policy import identity
 from routing.errors import InputError
 
 _EPISODES = (1, 2, 4, 8, 16)
@@ -126,7 +126,7 @@ def _run(argv: Sequence[str] | None) -> int:
     curves = methods_of(names)
     chains: list[Chain] = parse_methods(",".join(label for budgets in curves.values() for label in budgets), 1.0)
     source = Source(CELLS, tuple(EVALUATION[: options.matrices]), data=options.data, initial="paper")
-    hashes = {name: loaded(name).hash for name in names}
+    hashes = {name: identity(name) for name in names}
     settings = {"format": 1, "command": "anytime", "seed": options.seed}
     with Journal(options.out, options.resume, settings, hashes) as journal:
         tasks = prepare(source, chains, "auto", journal)

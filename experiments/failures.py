@@ -31,7 +31,7 @@ from experiments.quality_clock import CLOCKS
 from experiments.quality_instances import EVALUATION, PROFILES, Source
 from experiments.quality_journal import Journal
 from experiments.quality_methods import parse_methods
-from experiments.quality_policy import loaded
+from experiments.quality_policy import identity
 from routing.errors import InputError
 
 METHODS = (
@@ -97,7 +97,7 @@ def _run(argv: Sequence[str] | None) -> int:
     settings = {"format": 1, "initial": scenarios.source.initial}
     settings |= {name: getattr(options, name) for name in ("budget", "clock", "seed")}
     names = {name for chain in chains for name in chain.checkpoints}
-    with Journal(options.out, options.resume, settings, {name: loaded(name).hash for name in sorted(names)}) as journal:
+    with Journal(options.out, options.resume, settings, {name: identity(name) for name in sorted(names)}) as journal:
         tasks = prepare(scenarios, chains, "auto", journal)
         by_label = {chain.label: chain for chain in chains}
         run = partial(solve, source=scenarios, chains=by_label, seed=options.seed, clock=options.clock)

@@ -29,7 +29,7 @@ from experiments.quality_instances import Instances
 from experiments.quality_journal import BOUND, Journal, Record, Task
 from experiments.quality_methods import Chain, Spec, function_of, parse_methods
 from experiments.quality_options import parser, source_of
-from experiments.quality_policy import loaded
+from experiments.quality_policy import identity
 from routing.errors import InputError
 
 _LARGEST = 150  # nodes; a bound beyond that takes the linear program more than minutes
@@ -106,7 +106,7 @@ def _run(argv: Sequence[str] | None) -> int:
         "format": 1,
         **{name: getattr(options, name) for name in ("budget", "clock", "seed", "initial", "bound")},
     }
-    with Journal(options.out, options.resume, settings, {name: loaded(name).hash for name in sorted(names)}) as journal:
+    with Journal(options.out, options.resume, settings, {name: identity(name) for name in sorted(names)}) as journal:
         tasks = prepare(source, chains, options.bound, journal)
         by_label = {chain.label: chain for chain in chains}
         run = partial(solve, source=source, chains=by_label, seed=options.seed, clock=options.clock)

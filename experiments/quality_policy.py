@@ -20,6 +20,12 @@ def loaded(name_or_path: str) -> Checkpoint:
     return load_checkpoint(name_or_path)
 
 
+def identity(name_or_path: str) -> str:
+    """Return what a checkpoint's results depend on: its parameters' hash, and what it recommends; raises InputError."""
+    one = loaded(name_or_path)
+    return f"{one.hash}, temperature {one.temperature:g}, opening {one.opening}, patience T/{one.patience_parts}"
+
+
 def policy(
     topology: Topology,
     traffic: TrafficMatrix,

@@ -32,7 +32,7 @@ from experiments.quality_clock import CLOCKS
 from experiments.quality_instances import PROFILES, Instance, Key
 from experiments.quality_journal import Journal
 from experiments.quality_methods import parse_methods
-from experiments.quality_policy import loaded
+from experiments.quality_policy import identity
 from routing.errors import InputError
 from routing.formats import load_topology, without_notices
 from routing.generate import graded
@@ -205,7 +205,7 @@ def _checked(options: argparse.Namespace) -> list[str]:
 def _run(argv: Sequence[str] | None) -> int:
     options = parser().parse_args(argv)
     names = _checked(options)
-    hashes = {name: loaded(name).hash for name in names}
+    hashes = {name: identity(name) for name in names}
     source = Unseen(NETWORKS[: options.networks], options.matrices, tuple(options.traffic.split(",")))
     chains = parse_methods(",".join([*methods_of(names, options.episodes), "optimum"]), 1.0)
     labels = [chain.label for chain in chains if not chain.bound]

@@ -11,8 +11,8 @@ import pytest
 from baselines.result import Budget, Result
 from experiments.quality_instances import Instance, Key
 from experiments.quality_methods import METHODS, Spec, check, function_of, parse_methods
-from experiments.quality_policy import policy
-from policy.checkpoint import load_checkpoint
+from experiments.quality_policy import identity, policy
+from policy.checkpoint import load_checkpoint, save_checkpoint
 from policy.episode import default_steps, run_episode
 from routing.errors import InputError
 from routing.formats import load_topology
@@ -142,3 +142,13 @@ def test_files_may_have_any_name(tmp_path: Path) -> None:
     path.write_bytes((Path(__file__).parent.parent / "policy" / "pretrained" / "default.safetensors").read_bytes())
     (chain,) = parse_methods(f"policy@{path}:2", 1.0)
     assert chain.checkpoints == [str(path)]
+
+
+def test_what_a_checkpoint_recommends_is_part_of_its_identity(tmp_path: Path) -> None:
+    """Results of another opening are not resumed, though the parameters, and their hash, are the same."""
+    one = load_checkpoint("default")
+    paths = [tmp_path / f"{opening}.safetensors" for opening in (1, 4)]
+    for path, opening in zip(paths, ("1", "4"), strict=True):
+        save_checkpoint(path, one.preset, one.parameters, {**one.metadata, "opening": opening})
+    first, second = (identity(str(path)) for path in paths)
+    assert first != second and first.split(",")[0] == second.split(",")[0] == one.hash
