@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import torch
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -36,6 +37,9 @@ from routing.initial import initial_weights
 from routing.prisma import write_prisma
 from routing.topohub import parse_topohub
 from routing.traffic import uniform
+from trainer.args import Args
+from trainer.resume import NAME as STATE
+from trainer.resume import arguments, write_state
 
 _TRAFFIC = uniform(NET, 1)
 _TOPOHUB = {
@@ -207,6 +211,13 @@ def _last_commit(folder: Path) -> Target:
     return Target("last-commit", [note, b"!" + payload, b"!" + payload], parse, (_Ignored,))
 
 
+def _training(folder: Path) -> Target:
+    """Return the target for the state with which a training run goes on."""
+    state = {"parameters": {"skip": torch.arange(4.0)}, "iteration": 3}
+    write_state(folder, Args(data=Path("data"), minutes=1.5), state)
+    return target("training-state", folder / STATE, lambda path: arguments(["--resume", str(path.parent)]))
+
+
 def targets(folder: Path) -> list[Target]:
     """Return all of them; they write their inputs below `folder`, which exists and is best in memory."""
     own = folder / "stored"
@@ -218,4 +229,5 @@ def targets(folder: Path) -> list[Target]:
         *_credentials(own),
         *_authority(),
         _last_commit(own),
+        _training(own),
     ]

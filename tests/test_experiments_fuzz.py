@@ -46,6 +46,7 @@ def test_nothing_but_the_declared_error(name: str, targets: dict[str, Target]) -
         ("authority-key", 48),
         ("authority-key", 72),
         ("server-certificate", 2731),
+        ("training-state", b"\x80\xac"),
         ("impaired-frame", b"\2" * 12 + b"\x08\0\x4f" + b"\0" * 27),
     ],
 )

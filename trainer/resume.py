@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
+import msgspec
 import torch
 
 from routing.errors import InputError
@@ -26,6 +27,19 @@ NAME = "state.pt"
 # What may differ when a run goes on. The first two move its end and with it the learning rates, device and threads the
 # last bits: no longer the same run.
 _FREE = ("iterations", "minutes", "resume", "device", "threads", "workers", "ray")
+# What torch's reader raises for damaged bytes: it checks little before it uses what it finds.
+_DAMAGED = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
 
 
 def write_state(folder: Path, args: Args, state: dict[str, Any]) -> None:
@@ -47,7 +61,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise InputError(f"no {NAME}, expected the folder of a training run", folder)
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except _DAMAGED as error:
         raise InputError("damaged, expected the state of a training run", path) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise InputError(f"expected the state of a training run, format {FORMAT}", path)
@@ -72,14 +86,14 @@ def arguments(argv: Sequence[str]) -> Args:
 
 
 def _stored(folder: Path) -> Args:
-    data = json.loads(read_state(folder)["arguments"])
-    odd = sorted(data.keys() - {field.name for field in fields(Args)})
-    if odd:
+    text = read_state(folder).get("arguments")
+    try:
+        if not isinstance(text, str):
+            raise TypeError(f"{type(text).__name__} instead of text")
+        data = msgspec.json.decode(text, type=dict[str, Any])
+        stored = msgspec.convert(data, Args, dec_hook=lambda kind, value: kind(value))
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise InputError(f"arguments are damaged ({error}), expected those of a training run", folder / NAME) from error
+    if odd := sorted(data.keys() - {field.name for field in fields(Args)}):
         raise InputError(f"unknown argument {odd[0]!r}, expected the run of this version", folder / NAME)
-    for name, hint in get_type_hints(Args).items():
-        value = data.get(name)
-        if isinstance(value, str) and Path in (hint, *get_args(hint)):
-            data[name] = Path(value)
-        elif isinstance(value, list):
-            data[name] = tuple(value)
-    return Args(**data)
+    return stored
