@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -42,6 +42,7 @@ class Aftermath:
         self._first = first
         self._settlement: Settlement | None = None
         self._said: dict[str, Result] = {}  # what the routers say of the newest commit
+        self._untouched: Sequence[int] = ()  # links of which it says nothing new
         self._failures: set[int] = set()  # episodes that were to restore and did not, one after the other
         self._deliberate = False  # nothing went wrong: a good commit is to be taken back
         self._found: dict[str, Result] = {}
@@ -63,40 +64,51 @@ class Aftermath:
         self._found[result.router] = result
         newest = max(one.episode for one in self._found.values())
         said = {router: one for router, one in self._found.items() if one.episode == newest}
-        if committed_everywhere(said, self._topology.nodes):
-            self._settlement = None
-        else:
+        self._settlement = None
+        if not committed_everywhere(said, self._topology.nodes):
             self._settle(newest, said, now)
 
-    def remembered(self, result: Result, now: float) -> bool:
-        """Take what an agent that was restarted knows of a commit before the last episode; return whether it matters.
+    def late(self, result: Result, results: Mapping[str, Result], members: Iterable[str], now: float) -> None:
+        """Take a result of the last episode, whose `results` it is among, after that was given up."""
+        if result.remembered:
+            self.remembered(result, now)
+        else:
+            self.ended(result.episode, results, members, now)
 
-        It does if no later commit is known to have been begun, and this coordinator was there.
+    def remembered(self, result: Result, now: float) -> bool:
+        """Take what an agent that was restarted knows of a commit; return whether that is not out of date.
+
+        It is unless no later commit is known to have been begun, and this coordinator was there.
         """
         newer = result.episode > self.commit
-        if result.episode < self.commit or not result.began or (newer and result.episode < self._first):
+        if result.episode < self.commit or (newer and result.episode < self._first):
             return False
-        if newer or (self._settlement is not None and result.router not in self._said):
-            said = {} if newer else self._said
-            self._settle(result.episode, {**said, result.router: result}, now)
+        says_something = result.began or result.status == "committed"
+        if newer and says_something:
+            self._settle(result.episode, {result.router: result}, now)
+        elif says_something and self._settlement is not None and result.router not in self._said:
+            look_at = self._look_at  # it has done nothing that others have yet to see
+            self._settle(result.episode, {**self._said, result.router: result}, now, self._untouched)
+            self._look_at = look_at
         return True
 
-    def _settle(self, episode: int, said: Mapping[str, Result], now: float) -> None:
-        self.commit, self._said = episode, dict(said)
-        self._settlement = settle(episode, said.values())
-        self._look_at = now + self._patience.look_s
-        self.name = f"restore the costs of episode {episode}"
+    def _settle(self, episode: int, said: Mapping[str, Result], now: float, untouched: Sequence[int] = ()) -> None:
+        """Take what routers say of a commit; `untouched` are links of which it says nothing new."""
+        self.commit, self._said, self._untouched = episode, dict(said), untouched
+        before, settlement = self._settlement, settle(episode, said.values())
+        if settlement is not None:
+            self._settlement = settlement if before is None else settlement.keeping(before, untouched)
+            self._look_at = now + self._patience.look_s
+            self.name = f"restore the costs of episode {episode}"
 
     def ended(self, episode: int, results: Mapping[str, Result], members: Iterable[str], now: float) -> None:
         """Take the results of an episode."""
         members = tuple(members)
         self._ended_at = now
-        before, start = self._settlement, self.template
+        start = self.template
         if settle(episode, results.values()) is None:
             return
-        self._settle(episode, results, now)
-        if before is not None and start is not None and self._settlement is not None:
-            self._settlement = self._settlement.keeping(before, self._untouched(start))
+        self._settle(episode, results, now, [] if start is None else self._unconcerned(start))
         # What was taken back would be found again as long as the same traffic is asked for: do not swing fast.
         hold_s = max(self._patience.hold_s, self._watched_s) if self._deliberate else self._patience.hold_s
         self._guard = None
@@ -113,7 +125,7 @@ class Aftermath:
                 self._watched_s = start.watch_s
                 self.limit = EXCESS * predicted
 
-    def _untouched(self, start: Start) -> list[int]:
+    def _unconcerned(self, start: Start) -> list[int]:
         """Return the links of which an episode says nothing new: what was to be done about them still is."""
         if not start.restore:
             return list(start.down)

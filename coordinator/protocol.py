@@ -188,10 +188,10 @@ class CoordinatorProtocol:
             self._heard = now
         elif result.episode == self._ended:
             self._events.append(events.LateResult(result))
-            self._aftermath.ended(result.episode, self._last, self._members, now)
+            self._aftermath.late(result, self._last, self._members, now)
         elif self._ended == 0 and self._start is None:
             self._aftermath.found(result, now)  # an episode of the coordinator before this one
-        elif result.remembered and result.began and not self._aftermath.remembered(result, now):
+        elif result.remembered and not self._aftermath.remembered(result, now) and result.began:
             self._events.append(events.OutdatedResult(result))
 
     def get_timer(self) -> float | None:

@@ -577,3 +577,23 @@ def test_the_costs_of_a_router_that_comes_back_later_are_restored_later() -> Non
     come_back(bench, target)
     np.testing.assert_array_equal(np.frombuffer(bench.starts[-1].start_weights, "<u2"), ONES)
     assert bench.starts[-1].restore and bench.starts[-1].absent == []
+
+
+def test_an_agent_that_remembers_puts_nothing_off() -> None:
+    """The others have told of the commit; the one that died in it comes back just before its costs are restored."""
+    bench = Bench()
+    bench.submit()
+    bench.receive(Status(router="c", online=False))
+    for router in "abde":
+        bench.receive(status(router, HALF, misses="c" if router in "bd" else "", episode=1))
+    bench.results("aborted", "abde", reason="c was silent", **SIDES)
+    while not bench.of(EpisodeEnded):
+        bench.wait(0.1)
+    ended = bench.now
+    bench.wait(1.2)
+    remember(bench, bench.starts[-1].episode, "c")
+    for one in everybody(HALF).values():
+        bench.receive(one)
+    while not bench.starts[-1].restore:
+        bench.wait(0.1)
+    assert bench.now - ended <= PATIENCE.look_s + 0.1
