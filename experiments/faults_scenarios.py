@@ -277,7 +277,7 @@ FAULTS = {
     "silent-link": Fault("a link loses everything", _silent_link),
     "one-way": Fault("agents' frames are lost in one direction of a link", _one_way),
     "partition": Fault("the network falls into two halves", _partition),
-    "partition-commit": Fault("it falls into two halves during the commit", _partition, during="commit"),
+    "partition-commit": Fault("it falls into two halves during the commit", _partition, during="commit", trials=100),
     "broker-dead": Fault("the broker is dead for up to a minute", _broker_dies, lasts_s=(0.05, 60.0), harmless=True),
     "broker-minute": Fault("the broker is dead for a minute", _broker_dies, lasts_s=(60.0, 60.0), harmless=True),
     "broker-dead-commit": Fault(
@@ -292,7 +292,7 @@ FAULTS = {
     "ospfd-dead": Fault("ospfd is killed and started again", _ospfd_dies),
     "ospfd-dead-commit": Fault("likewise, in the commit", _ospfd_dies, during="commit"),
     "operator": Fault("somebody sets a cost by hand", _operator),
-    "operator-commit": Fault("somebody sets a cost by hand during the commit", _operator, during="commit"),
+    "operator-commit": Fault("somebody sets a cost by hand during the commit", _operator, during="commit", trials=100),
     "lying-agent": Fault("an agent sends false contents", _lie, same=False),
-    "two-faults": Fault("two of these at once", _two),
+    "two-faults": Fault("two of these at once", _two, trials=100),
 }
