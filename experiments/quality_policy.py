@@ -57,10 +57,11 @@ def policy(
     start = RoutingState(topology, traffic, weights)
     best = start.weights.copy()
     trace.record(start.mlu)
-    done = 0
+    done = decisions = 0
     while (episodes is None or done < episodes) and not trace.exhausted(Budget(seconds=budget.seconds), 0):
         found = run_episode(topology, traffic, weights, parameters, steps=budget.steps, seed=seed, episode=done)
         done += 1
+        decisions += len(found.actions)
         if trace.record(found.best_mlu):
             best = found.best_weights
-    return Result(trace.best, 1 + done * budget.steps, trace.seconds, trace.entries, best)
+    return Result(trace.best, 1 + decisions, trace.seconds, trace.entries, best)
