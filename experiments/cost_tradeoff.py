@@ -126,7 +126,9 @@ def _write(points: Sequence[Point], folder: Path) -> None:
     csv.writer(text, lineterminator="\n").writerows([names, *([getattr(p, name) for name in names] for p in points)])
     write_atomic(folder / "tradeoff.csv", text.getvalue().encode())
     write_atomic(folder / "tradeoff.md", (markdown(points) + "\n").encode())
-    draw(points, best(points), best(points, "light_s"), folder / "tradeoff.png")
+    computed = [point for point in points if point.wire != "int8"]
+    fronts = {"of_paper": best(points), "cpu_s": best(computed, "cpu_s"), "light_s": best(points, "light_s")}
+    draw(points, fronts, folder / "tradeoff.png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
