@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from agent.control import Hash, Result, Start
 from agent.events import CommitBegun
+from agent.messages import printable
 from agent.statefile import StateFile
 from routing.errors import InputError
 from routing.topology import Topology
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 _CHECK_BYTES = 16  # against damage; whoever may write the file can make these as well
 _OTHER_BYTES = 8192  # of a note without its weights
+_REASON = 1000  # longest reason, as in `Result`
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -78,7 +80,7 @@ class LastCommit:
         if result.status == "committed":
             self._write(_settled(result))
         elif result.began:
-            self._write(replace(result, counters=[], links=[], mlu=[]))
+            self._write(result)
 
     def superseded(self, start: Start) -> None:
         """Take the order of an episode: one that takes what is there for live has left what was before behind."""
@@ -116,7 +118,7 @@ class LastCommit:
         self._told = True  # what is newer will be told by itself
         if self._file is None:
             return
-        self._result = replace(result, remembered=True)
+        self._result = replace(result, counters=[], links=[], mlu=[], remembered=True)
         payload = _encoder.encode(_Note(topology=self._topology.digest().hex(), result=self._result))
         try:
             self._file.write(_check(payload) + payload)
@@ -154,12 +156,13 @@ class LastCommit:
         old, new = (np.frombuffer(one, "<u2") for one in (result.live_weights, result.best_weights))
         if np.any((old == 0) != (new == 0)):
             raise InputError("a weight of 0, expected 1..65535 for a link that was up")
-        return replace(result, counters=[], links=[], mlu=[], remembered=True)
+        reason = printable(result.reason)[:_REASON]
+        return replace(result, reason=reason, counters=[], links=[], mlu=[], remembered=True)
 
 
 def _settled(result: Result) -> Result:
     """Return a result after which nobody has to be told of the costs."""
-    return Result(router=result.router, episode=result.episode, status=result.status, reason=result.reason)
+    return replace(result, began=False, live_weights=b"", best_weights=b"")
 
 
 def _check(payload: bytes) -> bytes:

@@ -117,6 +117,7 @@ class Aftermath:
         self._failures = self._failures | {episode} if start is not None and start.restore and not good else set()
         if len(self._failures) >= self._patience.attempts and self._settlement is not None:
             self._settlement = self._settlement.reverse()  # it cannot be done: take what is there
+            self._failures = set()
         if good:
             self._hold_until = now + hold_s
             predicted = results[members[0]].mlu_best

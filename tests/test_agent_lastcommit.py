@@ -83,9 +83,13 @@ def test_a_process_that_dies_in_a_commit_leaves_both_sides_and_is_told_of_once()
 def test_a_commit_that_has_ended_is_remembered_as_it_has() -> None:
     disk = Disk()
     whole = {"live_weights": b"\x0a\0" * 6, "best_weights": b"\x0b\0" * 6, "began": True, "mlu": [0.5], "links": [[]]}
-    done = Result(router="a", episode=5, status="committed", counters=[LinkCounters(link=1)], **whole)  # type: ignore[arg-type]
+    done = Result(
+        router="a", episode=5, status="committed", digest="d" * 32, steps=3, counters=[LinkCounters(link=1)], **whole
+    )  # type: ignore[arg-type]
     begun(disk).ended(done)
-    assert process(disk).recall(OLD) == Result(router="a", episode=5, status="committed", remembered=True)
+    assert process(disk).recall(OLD) == Result(
+        router="a", episode=5, status="committed", digest="d" * 32, steps=3, remembered=True
+    )
     undone = msgspec.structs.replace(done, status="aborted", reason="b was silent")
     begun(disk).ended(undone)
     expected = msgspec.structs.replace(undone, counters=[], links=[], mlu=[], remembered=True)

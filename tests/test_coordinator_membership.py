@@ -597,3 +597,15 @@ def test_an_agent_that_remembers_puts_nothing_off() -> None:
     while not bench.starts[-1].restore:
         bench.wait(0.1)
     assert bench.now - ended <= PATIENCE.look_s + 0.1
+
+
+def test_who_died_after_a_good_commit_before_it_could_tell_is_believed() -> None:
+    bench = Bench()
+    bench.submit()
+    bench.results("committed", "abcd", **SIDES)
+    told = {"status": "committed", "reason": "", "began": False, "live_weights": b"", "best_weights": b""}
+    remember(bench, bench.starts[-1].episode, "e", digest="d", **told)
+    (ended,) = bench.of(EpisodeEnded)
+    assert isinstance(ended, EpisodeEnded) and ended.outcome.verdict == "committed"
+    come_back(bench, NEW)
+    assert bench.protocol.idle and not bench.of(HalfCommitted)
