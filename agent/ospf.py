@@ -118,7 +118,7 @@ class FrrOspf:
         problem = ""
         if by_hand:
             name, cost = self._topology.link_name(by_hand[0]), before.get(self._interfaces[by_hand[0]], 0)
-            problem = f"{name} has cost {cost}, which was set by hand"
+            problem = f"{name} has cost {cost}, which was set by hand" if cost else f"OSPF does not run on {name} now"
             if not order.undo:
                 raise OspfProblem(problem)
         wanted = {link: cost for link, cost in order.costs.items() if link not in by_hand}

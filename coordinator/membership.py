@@ -115,11 +115,11 @@ def _largest(topology: Topology, agents: Mapping[int, Status]) -> tuple[bytes | 
 
 def _left_out(topology: Topology, agents: Mapping[int, Status], candidates: set[int], down: set[int]) -> dict[int, str]:
     """Return the candidates that have to go until all sessions among the others stand, and why."""
-    number = {name: node for node, name in enumerate(topology.nodes)}
     missed: dict[int, set[int]] = {node: set() for node in candidates}  # by whom
     for node in candidates:
-        for peer in (number[name] for name in agents[node].waiting_for if name in number):
-            if peer in candidates and topology.link_index(node, peer) not in down:
+        out, waiting_for = topology.out_links(node), set(agents[node].waiting_for)
+        for link, peer in zip(range(out.start, out.stop), topology.dst[out].tolist(), strict=True):
+            if peer in candidates and link not in down and topology.nodes[peer] in waiting_for:
                 missed[peer].add(node)
     gone: dict[int, str] = {}
     while any(missed.values()):

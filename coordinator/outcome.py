@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from agent.control import Result
+from routing.topology import Topology
 
 Verdict = Literal["committed", "kept", "aborted", "partial"]
 _SHOWN = 5  # names in one line; the results hold the others
@@ -139,3 +142,11 @@ def listed(names: Sequence[str]) -> str:
     """Return names for one line; of many only the first."""
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def fitting(result: Result, topology: Topology) -> Result:
+    """Return a result without weights that cannot be of this network: whoever sends such knows of no commit here."""
+    size = 2 * topology.num_links
+    if len(result.best_weights) in (0, size) and len(result.live_weights) in (0, size):
+        return result
+    return msgspec.structs.replace(result, began=False, best_weights=b"", live_weights=b"")

@@ -30,7 +30,7 @@ from coordinator import events
 from coordinator.aftermath import Aftermath
 from coordinator.events import Event
 from coordinator.gathering import Gathering
-from coordinator.outcome import listed, summarise
+from coordinator.outcome import fitting, listed, summarise
 from coordinator.patience import Patience
 from coordinator.phase import Phase
 from coordinator.request import MAX_EPISODE, Request, first_episode
@@ -138,7 +138,7 @@ class CoordinatorProtocol:
         if isinstance(message, Status):
             self._receive_status(message, now)
         elif isinstance(message, Result):
-            self._receive_result(message, now)
+            self._receive_result(fitting(message, self._topology), now)
         else:
             self._receive_progress(message, now)
         self._turn(now)

@@ -7,6 +7,7 @@ what the user was told.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,9 @@ def wrong_costs(live: LiveNetwork, since: int, before: float) -> list[Violation]
     good = [record for record in ended if record["status"] in ("committed", "kept")]
     last = next((record for record in reversed(good) if live.is_whole(record["episode"])), None)
     after = live.mlu(costs)
-    if last is not None and any(one["status"] == "committed" and not live.is_whole(one["episode"]) for one in good):
+    if last is not None and _restored(last):
+        before = float("inf")  # what was half done is brought to one side, whatever its MLU
+    elif last is not None and any(_restored(one) or _committed_on_a_part(live, one) for one in good):
         before = last["mlu_live"]  # what is best without a link may be worse once that is back
     if after > before:
         found.append(_violation("I3", f"the MLU rose from {before:.4f} to {after:.4f}"))
@@ -65,3 +68,11 @@ def wrong_costs(live: LiveNetwork, since: int, before: float) -> list[Violation]
     if not live.routes_follow(costs):
         found.append(_violation("I4", "the kernels' routes are not those of the costs"))
     return found
+
+
+def _restored(ended: dict[str, Any]) -> bool:
+    return bool(ended["status"] == "committed" and ended["steps"] == 0)
+
+
+def _committed_on_a_part(live: LiveNetwork, ended: dict[str, Any]) -> bool:
+    return bool(ended["status"] == "committed" and not live.is_whole(ended["episode"]))

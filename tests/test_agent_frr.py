@@ -233,6 +233,14 @@ async def test_a_kept_connection_that_went_stale_is_replaced_once(tmp_path: Path
         await router.close()
 
 
+async def test_an_interface_that_has_just_gone_down_has_no_cost(tmp_path: Path) -> None:
+    text = '{"interfaces": {"a": {"ifDown": true}, "b": {"ifUp": true, "cost": 7}}}'
+    async with fake(tmp_path / "vty", lambda _: [reply(text)]):
+        router = FrrRouter(tmp_path / "vty")
+        assert await router.costs() == {"b": 7}
+        await router.close()
+
+
 @pytest.mark.parametrize(
     "text", ["", "Codes: K - kernel", "[]", "{}", '{"interfaces": 3}', '{"interfaces": {"a": {}}}']
 )

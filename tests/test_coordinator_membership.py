@@ -1,5 +1,6 @@
 """The next epoch from statuses, and what a coordinator does with it: retries, lost agents, half done commits, guard."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from coordinator.events import (
 )
 from coordinator.membership import propose
 from coordinator.protocol import CoordinatorProtocol, Patience, Phase, Request
+from coordinator.report import record
 from coordinator.settlement import settle
 from routing.topology import Topology
 
@@ -100,6 +102,11 @@ def test_less_than_half_or_unconnected_members_are_no_epoch() -> None:
     ones = np.ones(4, dtype=np.int64)
     found = propose(line, {router: status(router, ones) for router in "ac"}, {})
     assert "the live agents are not connected" in found.obstacle
+
+
+def test_who_misses_a_router_that_is_no_neighbour_of_its_own_is_not_believed() -> None:
+    found = propose(RING, {**everybody(), "a": status("a", misses="c")}, {})
+    assert (found.down, found.absent, found.why_absent, found.obstacle) == ((), (), {}, "")
 
 
 class Bench:
@@ -356,6 +363,20 @@ def test_old_costs_set_by_hand_while_a_commit_is_watched_are_an_operators() -> N
     bench.submit("once more")
     assert len(bench.starts) == 3 and not bench.starts[-1].restore
     assert bench.of(HalfCommitted) == []
+
+
+@pytest.mark.parametrize("size", [3, 2 * RING.num_links + 2])
+@pytest.mark.parametrize("wrong", ["live_weights", "best_weights"])
+def test_weights_that_are_not_of_this_network_say_nothing_of_a_commit(wrong: str, size: int) -> None:
+    bench = Bench()
+    bench.submit()
+    weights = {"live_weights": packed(ONES), "best_weights": packed(2 * ONES), wrong: b"\1" * size}
+    bench.results("aborted", "a", reason="x", began=True, **weights)
+    bench.results("kept", "bcde")
+    (ended,) = bench.of(EpisodeEnded)
+    json.dumps(record(ended))
+    bench.wait(10.0)
+    assert not bench.of(HalfCommitted)
 
 
 def test_commits_are_held_apart() -> None:
