@@ -7,11 +7,16 @@ from pathlib import Path
 import pytest
 from broker_away import gone
 
+from emulation.agents import LOG_FILE
 from emulation.broker import find_mosquitto
+from emulation.options import parse
+from emulation.plan import prepare
+from emulation.processes import EmulationError
 from experiments.faults_broker import BAD_INPUT, VIOLATED, main, table
 from experiments.faults_broker_cases import CASES
 from experiments.faults_broker_trial import Trial, note
 from experiments.faults_live_programs import LivePrograms
+from experiments.faults_live_truth import wrong_words
 
 
 @pytest.mark.skipif(find_mosquitto() is None, reason="needs mosquitto")
@@ -49,6 +54,39 @@ def test_when_the_coordinator_was_back(told: list[tuple[float, str]], lost_s: fl
     trial = Trial("unix", 1)
     note(Told(*told), trial, episode=1, struck=5.0, healed=8.0, since=1, mark=1)
     assert (trial.lost_s, trial.back_s) == pytest.approx((lost_s, back_s), nan_ok=True)
+
+
+class Logged(LivePrograms):
+    """An installation of which there are only the agents' logs."""
+
+    def __init__(self, folder: Path, *texts: str) -> None:
+        self.plan = prepare(parse(["nsfnet"]))
+        for node, router in enumerate(self.plan.topology.nodes):
+            (folder / router).mkdir()
+            text = texts[node] if node < len(texts) else ""
+            (folder / router / LOG_FILE).write_text(text.replace("ROUTER", router))
+        self._own = lambda node: folder / self.plan.topology.nodes[node]
+        self.records = []
+
+
+def test_a_disagreement_is_seen_in_the_logs_also_of_routers_with_spaces_in_their_names(tmp_path: Path) -> None:
+    step = "2026-01-01 10:00:00,000 INFO agent.program [ROUTER ep=7 step=3] links ({},), MLU 0.500000\n"
+    end = "2026-01-01 10:00:01,000 INFO agent.program [ROUTER ep=7] {} \n"
+    texts = [step.format(5) + end.format("committed")] * 13 + [step.format(6) + end.format("aborted")]
+    live = Logged(tmp_path, *texts)
+    assert live.decisions() == {(7, 3): {"links (5,)", "links (6,)"}}
+    ended = live.endings(7)
+    assert len(ended) == 14 and [router for router in ended if ended[router] == "aborted"] == [
+        live.plan.topology.nodes[-1]
+    ]
+    assert any(" " in router for router in ended)
+    (violation,) = wrong_words(live, {}, 0, True)
+    assert violation.invariant == "I1"
+
+
+def test_a_judge_without_decisions_does_not_judge(tmp_path: Path) -> None:
+    with pytest.raises(EmulationError, match="no agent's log tells of a decision"):
+        wrong_words(Logged(tmp_path), {}, 0, True)
 
 
 def test_what_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
