@@ -19,7 +19,7 @@ that the two were told different things.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -225,9 +225,8 @@ class Truth:
                 continue
             if len(theirs) != start.steps + 1 or theirs != mine:
                 how = "differently" if len(theirs) == start.steps + 1 else f"{len(theirs)} times, not {start.steps + 1}"
-                self.violated(
-                    "I2", f"{self._name(router)} commits episode {event.episode}; {self._name(other)} decided {how}"
-                )
+                who, whom = self._name(router), self._name(other)
+                self.violated("I2", f"{who} commits episode {event.episode}; {whom} decided {how}")
 
     def _order(self, event: SetCosts) -> None:
         commit = self._commit(event)
@@ -238,9 +237,11 @@ class Truth:
 
     def _commit(self, event: SetCosts) -> Commit:
         if not self.commits or self.commits[-1].episode != event.episode:
+            if not (start := self._starts[event.episode]).restore:
+                alone = np.flatnonzero(np.isin(self._area.topology.src, start.absent)).tolist()
+                self.check_commits(f"episode {event.episode} commits and", unset=[*start.down, *alone])
             old = self._area.costs.copy()
-            new = event.weights.copy() if not event.undo else old.copy()
-            self.commits.append(Commit(event.episode, old, new))
+            self.commits.append(Commit(event.episode, old, old.copy() if event.undo else event.weights.copy()))
             self.commit_began_at = self._world.happened
             self._foreign[:] = False
         return self.commits[-1]
@@ -254,23 +255,23 @@ class Truth:
         if not any(new in commit.ordered.get(link, set()) for commit in self.commits[-3:]):
             self.violated("I4", f"{self._name(router)} set link {link} to {new}, which no commit has ordered")
 
-    def all_old_or_new(self, gone: Collection[int] = ()) -> bool:
+    def all_old_or_new(self, gone: Collection[int] = (), unset: Sequence[int] = ()) -> bool:
         """Whether the last commit that was begun is carried out everywhere, or (unless it restores costs) nowhere.
 
         gone : routers whose agents are away; a link of theirs may stand at a cost between, which nobody else can set
+        unset : links that nobody can set now
         """
         if not self.commits:
             return True
-        commit, now = self.commits[-1], self._area.costs
-        ours = ~self._foreign
-        ours[self._starts[commit.episode].down] = False  # links that were not there took no part
+        commit, now, ours = self.commits[-1], self._area.costs, ~self._foreign
+        ours[[*self._starts[commit.episode].down, *unset]] = False  # links that were not there took no part
         ours[np.isin(self._area.topology.src, list(gone)) & (now != commit.old) & (now != commit.new)] = False
         old = commit.new if self._starts[commit.episode].restore else commit.old
         return any(np.array_equal(now[ours], whole[ours]) for whole in (old, commit.new))
 
-    def check_commits(self, moment: str, gone: Collection[int] = ()) -> None:
-        """Check at a moment at which nothing is under way and no fault is at work but that agents are `gone`."""
-        if not self.all_old_or_new(gone):
+    def check_commits(self, moment: str, gone: Collection[int] = (), unset: Sequence[int] = ()) -> None:
+        """Check when no fault is at work but that agents are `gone`, and nothing is under way or the next has begun."""
+        if not self.all_old_or_new(gone, unset):
             commit, changed = self.commits[-1], self.commits[-1].new != self.commits[-1].old
             new, total = int(changed[self._area.costs == commit.new].sum()), int(changed.sum())
             self.violated("I4", f"{moment} episode {commit.episode} is half committed: {new} of {total} changes are in")
@@ -285,8 +286,6 @@ class Truth:
         before, after = (RoutingState(left.network, traffic, weights[left.links]).mlu for weights in both)
         if after > before:
             self.violated("I3", f"episode {commit.episode} took the MLU from {before:.6f} to {after:.6f}")
-
-    # ---- summing up
 
     def first_noticed(self, since: float) -> float | None:
         """Return when anything was noticed first."""
