@@ -55,7 +55,7 @@ class FrrRouter:
     async def costs(self) -> dict[str, int]:
         """Return the cost of each interface over which OSPF looks for neighbours: name -> cost, 1..65535.
 
-        An interface that has just gone down may still be listed, without a cost.
+        An interface that has just gone down may still be listed, without a cost, and with "ifDown", whatever that says.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class FrrRouter:
             return {
                 name: int(facts["cost"])
                 for name, facts in interfaces.items()
-                if not facts.get("timerPassiveIface", False) and ("cost" in facts or not facts.get("ifDown", False))
+                if not facts.get("timerPassiveIface", False) and ("cost" in facts or "ifDown" not in facts)
             }
 
     async def set_costs(self, costs: Mapping[str, int]) -> None:

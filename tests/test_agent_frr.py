@@ -233,8 +233,9 @@ async def test_a_kept_connection_that_went_stale_is_replaced_once(tmp_path: Path
         await router.close()
 
 
-async def test_an_interface_that_has_just_gone_down_has_no_cost(tmp_path: Path) -> None:
-    text = '{"interfaces": {"a": {"ifDown": true}, "b": {"ifUp": true, "cost": 7}}}'
+@pytest.mark.parametrize("down", ["true", "false"])
+async def test_an_interface_that_has_just_gone_down_has_no_cost(tmp_path: Path, down: str) -> None:
+    text = f'{{"interfaces": {{"a": {{"ifDown": {down}}}, "b": {{"ifUp": true, "cost": 7}}}}}}'
     async with fake(tmp_path / "vty", lambda _: [reply(text)]):
         router = FrrRouter(tmp_path / "vty")
         assert await router.costs() == {"b": 7}

@@ -47,6 +47,7 @@ def test_nothing_but_the_declared_error(name: str, targets: dict[str, Target]) -
         ("authority-key", 72),
         ("server-certificate", 2731),
         ("training-state", b"\x80\xac"),
+        ("training-state", b"\x80\x02X\x01"),
         ("impaired-frame", b"\2" * 12 + b"\x08\0\x4f" + b"\0" * 27),
     ],
 )

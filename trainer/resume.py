@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import struct
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from io import BytesIO
@@ -33,12 +34,14 @@ _DAMAGED = (
     AttributeError,
     EOFError,
     LookupError,
+    MemoryError,
     OSError,
     OverflowError,
     RuntimeError,
     TypeError,
     ValueError,
     pickle.UnpicklingError,
+    struct.error,
 )
 
 
