@@ -15,7 +15,7 @@ An increment or decrement of one weight by one is always safe: distances change 
 old and the new distance falls along every old and every new next hop (weights are at least one; compare P. Francois,
 M. Shand and O. Bonaventure, "Disruption free topology reconfiguration in OSPF networks", 2007). Hence there always is
 an order. It is found greedily: each wave takes as many of the changes that are left as are safe together; if none is,
-a part of one.
+a part of one. Where that takes too long, the last wave makes all that is left at once, safe or not.
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ from routing.ecmp import Int32, Int64, evaluate
 from routing.jit import njit
 from routing.topology import Topology
 
-__all__ = ["MAX_CHECKED", "Wave", "find_gentle_waves", "find_waves", "is_safe"]
+__all__ = ["MAX_CHECKED", "MAX_WORK", "Wave", "find_gentle_waves", "find_waves", "is_safe"]
 
 _MATTER = 7  # changes that may matter for a destination whose subsets are tried: 128
 MAX_CHECKED = 200_000  # nodes times links above which a single check takes too long to look for an order at all
+# Checks times nodes times links spent on one order: 0.1 to 0.3 s on the slowest networks that were tried. One router
+# plans for all, and must not be taken for dead over it; nor would operators wait for the hundreds of waves that a
+# network of fifty nodes may need.
+MAX_WORK = 3_000_000
 
 Bool = NDArray[np.bool_]
 
@@ -135,7 +139,7 @@ def find_waves(
 
     order : (L,), links in the order in which they are tried; default: ascending
     Every router that asks gets the same answer. Networks of more than `MAX_CHECKED` nodes x links change in one wave,
-    which may not be safe.
+    which may not be safe; nor may the last wave, if the others took `MAX_WORK`.
     """
     links = np.arange(topology.num_links) if order is None else order
     left = links[before[links] != after[links]].tolist()
@@ -146,17 +150,22 @@ def find_waves(
         return [at_once]
     waves = []
     now = before.copy()
-    while left:
+    checks = MAX_WORK // (topology.num_nodes * topology.num_links)
+    while left and checks > 0:
         wave = now.copy()
         for link in left:
             wave[link] = after[link]
             if not is_safe(topology, now, wave):
                 wave[link] = now[link]
+        checks -= len(left)
         if np.array_equal(wave, now):
-            wave = _part_of_one(topology, now, after, left)
+            wave, tried = _part_of_one(topology, now, after, left)
+            checks -= tried
         waves.append(Wave({int(link): int(wave[link]) for link in np.flatnonzero(wave != now)}, wave))
         now = wave.copy()
         left = links[now[links] != after[links]].tolist()
+    if left:
+        waves.append(Wave({link: int(after[link]) for link in left}, after.copy()))
     return waves
 
 
@@ -183,28 +192,32 @@ def find_gentle_waves(
         rank = (max(peak, enough), len(waves))
         if rank < best_rank:
             best, best_rank = waves, rank
-        if len(waves) <= 1:
-            break
+        if len(waves) <= 1 or not is_safe(topology, waves[-2].weights, after):
+            break  # nothing to order, or too much for another try
     return best
 
 
 def _part_of_one(
     topology: Topology, now: NDArray[np.int64], after: NDArray[np.int64], left: list[int]
-) -> NDArray[np.int64]:
-    """Return the weights after the safe change of one link alone that leads farthest, in relation to its way."""
+) -> tuple[NDArray[np.int64], int]:
+    """Return the weights after the safe change of one link alone that leads farthest, in relation to its way.
+
+    And how many checks that took.
+    """
 
     def moved(link: int, part: int) -> NDArray[np.int64]:
         wave = now.copy()
         wave[link] += part if after[link] > now[link] else -part
         return wave
 
-    best, best_share = now, -1.0
+    best, best_share, tried = now, -1.0, 0
     for link in left:
         good, bad = 1, abs(int(after[link] - now[link]))  # one is always safe, the whole way is not
         while bad - good > 1:
             middle = (good + bad) // 2
+            tried += 1
             good, bad = (middle, bad) if is_safe(topology, now, moved(link, middle)) else (good, middle)
         share = good / abs(int(after[link] - now[link]))
         if share > best_share:
             best, best_share = moved(link, good), share
-    return best
+    return best, tried

@@ -1,6 +1,7 @@
 """Orders of changes, against brute force: whatever each router has heard of a wave, no packet can loop."""
 
-from itertools import chain, combinations, product
+from itertools import chain, combinations, pairwise, product
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from policy_networks import random_topology
 
+from routing import transition
 from routing.formats import load_topology
 from routing.state import RoutingState, inverse_capacity
 from routing.topology import Topology
 from routing.traffic import uniform
-from routing.transition import Wave, find_gentle_waves, find_waves, is_safe
+from routing.transition import MAX_WORK, Wave, find_gentle_waves, find_waves, is_safe
 
 Weights = NDArray[np.int64]
 
@@ -171,6 +173,31 @@ def test_gentle_waves_load_no_more_than_others_and_end_where_they_should() -> No
             now = wave.weights
     assert gentler > 0
     assert find_gentle_waves(topology, before, before.copy(), mlu) == []
+
+
+def test_a_plan_that_takes_too_long_ends_with_all_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network of fifty nodes may need hundreds of waves; its root would be taken for dead meanwhile."""
+    topology = random_topology(39, 47, 5)
+    before = inverse_capacity(topology)
+    after = np.random.default_rng(3).integers(1, 20, topology.num_links)
+    checks = 0
+
+    def counted(*arguments: Any) -> bool:
+        nonlocal checks
+        checks += 1
+        return is_safe(*arguments)
+
+    monkeypatch.setattr(transition, "is_safe", counted)
+    waves = find_gentle_waves(topology, before, after, lambda weights: 1.0)
+    size = topology.num_nodes * topology.num_links
+    # The budget is looked at between waves: over by no more than one, and what finds a part of one change.
+    assert MAX_WORK // size < checks < MAX_WORK // size + 7 * topology.num_links
+    for former, wave in pairwise([before, *(wave.weights for wave in waves)]):
+        assert (wave != former).any()
+    for former, wave in pairwise([before, *(wave.weights for wave in waves[:-1])]):
+        assert is_safe(topology, former, wave)
+    assert not is_safe(topology, waves[-2].weights, after)
+    np.testing.assert_array_equal(waves[-1].weights, after)
 
 
 def test_nothing_to_do() -> None:
