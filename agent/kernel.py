@@ -10,7 +10,8 @@ import asyncio
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 NLM_F_ACK, NLM_F_DUMP = 0x04, 0x300  # what a request asks for: one acknowledgement, or a whole table
@@ -49,10 +50,10 @@ class RouteSocket:
         """Close the socket."""
         self._socket.close()
 
-    def host_routes(self, names: Mapping[int, str]) -> dict[str, frozenset[str]]:
+    def host_routes(self, name_of: Callable[[int], str]) -> dict[str, frozenset[str]]:
         """Return the unicast /32 routes of the main table: address -> interfaces of all next hops.
 
-        names : of the interfaces, by index
+        name_of : the name of an interface, by its index
 
         Raises
         ------
@@ -74,7 +75,7 @@ class RouteSocket:
             else:
                 indices = list(_next_hops(found.get(_RTA_MULTIPATH, b"")))
             destination = socket.inet_ntoa(found[_RTA_DST])
-            routes[destination] = frozenset(names.get(index, f"#{index}") for index in indices)
+            routes[destination] = frozenset(name_of(index) for index in indices)
         return routes
 
     def ask(self, kind: int, body: bytes, flags: int) -> Iterator[bytes]:
@@ -103,6 +104,7 @@ class Kernel:
 
     def __init__(self) -> None:
         self._questions = RouteSocket(_netlink(0))
+        self._asking = threading.Lock()
         self._news: socket.socket | None = None
 
     def close(self) -> None:
@@ -130,20 +132,34 @@ class Kernel:
 
         asyncio.get_running_loop().add_reader(news.fileno(), read)
 
-    def host_routes(self) -> dict[str, frozenset[str]] | None:
+    async def host_routes(self) -> dict[str, frozenset[str]] | None:
         """Return the unicast /32 routes of the main table: address -> interfaces of all next hops.
 
-        None if they changed meanwhile. Raises OSError.
+        None if they changed meanwhile. Raises OSError. In a thread: the kernel writes out tables under a lock of the
+        whole machine, and where a hundred routers change routes at once that takes seconds.
         """
-        try:
-            return self._questions.host_routes(dict(socket.if_nameindex()))
-        except DumpInterrupted:
-            return None
+
+        def ask() -> dict[str, frozenset[str]] | None:
+            with self._asking:  # who was cancelled may still be at it
+                try:
+                    return self._questions.host_routes(_name_of)
+                except DumpInterrupted:
+                    return None
+
+        return await asyncio.to_thread(ask)
 
     def sent_octets(self) -> dict[str, int]:
         """Return the bytes that left over each interface so far; the ninth number of a line (net/core/net-procfs.c)."""
         rows = (line.partition(":") for line in _COUNTERS.read_text().splitlines()[2:])
         return {name.strip(): int(numbers.split()[8]) for name, _, numbers in rows}
+
+
+def _name_of(index: int) -> str:
+    # Not socket.if_nameindex: it is a dump under the same lock, during which no other thread of Python runs.
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"#{index}"
 
 
 def _netlink(groups: int) -> socket.socket:

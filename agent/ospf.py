@@ -22,8 +22,11 @@ from routing.subnetwork import without
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
 
-VERIFY_S = 3.0  # how long LSDB and kernel may take to show new costs; they take a fraction of a second
+VERIFY_S = 3.0  # how long LSDB and kernel may take to show new costs; mostly they take a fraction of a second
 _POLL_S = 0.01
+# Between two questions at least so many times as long as the answer took: a hundred ospfds on a few cores that are
+# asked all the time do not get to compute routes.
+REST = 4.0
 
 
 class OspfProblem(Exception):
@@ -87,14 +90,23 @@ class FrrOspf:
     vty : path of its socket
     interfaces : link -> interface of the router's own links
     router_ids : OSPF router id of each node, in node order; routes to those that are addresses are checked
+    verify_s : how long LSDB and kernel may take to show new costs
     """
 
-    def __init__(self, vty: str, topology: Topology, interfaces: Mapping[int, str], router_ids: list[str]) -> None:
+    def __init__(
+        self,
+        vty: str,
+        topology: Topology,
+        interfaces: Mapping[int, str],
+        router_ids: list[str],
+        verify_s: float = VERIFY_S,
+    ) -> None:
         self._router = FrrRouter(vty)
         self._kernel = Kernel()
         self._topology = topology
         self._interfaces = dict(interfaces)
         self._ids = router_ids
+        self._verify_s = verify_s
         ends = zip(topology.src.tolist(), topology.dst.tolist(), strict=True)
         self._ends = [(router_ids[src], router_ids[dst]) for src, dst in ends]
 
@@ -149,22 +161,24 @@ class FrrOspf:
 
     async def _verify(self, order: SetCosts, links: list[int]) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + VERIFY_S
+        deadline = loop.time() + self._verify_s
         expected = {} if order.alone else self._expected(order)
         while True:
+            asked = loop.time()
             shown = await self.live()
+            took = loop.time() - asked
             wrong = [link for link in links if shown[link] != order.weights[link]]
             problem = ""
             if wrong:
                 name, want, have = self._topology.link_name(wrong[0]), order.weights[wrong[0]], shown[wrong[0]]
                 problem = f"{UNSEEN} cost {want} of {name} but {have}"
             elif expected:
-                problem = self._wrong_route(expected, ecmp=order.ecmp)
+                problem = await self._wrong_route(expected, ecmp=order.ecmp)
             if not problem:
                 return
             if loop.time() > deadline:
                 raise OspfProblem(problem)
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(max(_POLL_S, REST * took))
 
     def _expected(self, order: SetCosts) -> dict[str, frozenset[str]]:
         """Return the routes that follow from the order's weights: address -> interfaces of all next hops."""
@@ -182,10 +196,10 @@ class FrrOspf:
                 expected[self._ids[node]] = hops
         return expected
 
-    def _wrong_route(self, expected: dict[str, frozenset[str]], *, ecmp: bool) -> str:
+    async def _wrong_route(self, expected: dict[str, frozenset[str]], *, ecmp: bool) -> str:
         """Return what the kernel has otherwise, "" if nothing. Router ids that are no destinations are passed over."""
         try:
-            found = self._kernel.host_routes()
+            found = await self._kernel.host_routes()
         except OSError as error:
             raise OspfProblem(f"no routes from the kernel: {error.strerror}") from error
         if found is None:

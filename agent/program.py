@@ -25,7 +25,7 @@ from agent.events import CommitBegun, EpisodeEnded, NeighborSilent, NeighborUp, 
 from agent.lastcommit import LastCommit
 from agent.mqtt import AgentLink
 from agent.order import Order, Refused, largest_start
-from agent.ospf import FrrOspf, ModelOspf, Ospf, OspfProblem
+from agent.ospf import VERIFY_S, FrrOspf, ModelOspf, Ospf, OspfProblem
 from agent.overhead import Overhead
 from agent.protocol import AgentProtocol
 from agent.report import result_of
@@ -112,7 +112,8 @@ class AgentProgram:
             topology.link_index(self._router, topology.nodes.index(neighbor.router)): neighbor.interface
             for neighbor in config.neighbors
         }
-        return FrrOspf(config.ospf, topology, interfaces, [config.router_ids[node] for node in topology.nodes])
+        ids = [config.router_ids[node] for node in topology.nodes]
+        return FrrOspf(config.ospf, topology, interfaces, ids, max(VERIFY_S, 2 * config.dead_s))
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.events import SetCosts
-from agent.ospf import Ospf, OspfProblem
+from agent.ospf import REST, Ospf, OspfProblem
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +104,10 @@ class OspfWatch:
     async def look(self) -> None:
         """Follow what OSPF shows: at once when the kernel has news, and now and then."""
         self._ospf.watch(self._news.set, self._lost)
+        loop = asyncio.get_running_loop()
         while True:
             self._news.clear()
+            asked = loop.time()
             try:
                 weights = await self._ospf.live()
                 if self.weights is None or np.any(weights != self.weights):
@@ -115,10 +117,11 @@ class OspfWatch:
                 if str(error) != self.problem:
                     self.weights, self.problem = None, str(error)
                     self._shows(None)
+            took = loop.time() - asked
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._news.wait()
-                await asyncio.sleep(SETTLE_S)
+                await asyncio.sleep(max(SETTLE_S, REST * took))
 
     def measure_for(self, seconds: float) -> None:
         """Measure for a while from now on; 0: no more."""

@@ -67,7 +67,7 @@ class Netlink:
         agent.kernel.DumpInterrupted
             If routes changed meanwhile.
         """
-        return self._socket.host_routes(self.interfaces)
+        return self._socket.host_routes(lambda index: self.interfaces.get(index, f"#{index}"))
 
     def queues(self) -> dict[str, Queue]:
         """Return the state of each interface's root queue, by the interface's name."""

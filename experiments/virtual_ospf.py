@@ -244,7 +244,7 @@ class VirtualKernel:
         self._told = told
         self._area.routed.append(told)
 
-    def host_routes(self) -> dict[str, frozenset[str]] | None:
+    async def host_routes(self) -> dict[str, frozenset[str]] | None:
         """Return no routes."""
         return {}
 
