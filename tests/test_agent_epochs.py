@@ -220,7 +220,7 @@ def test_an_agent_that_crashes_or_is_stopped_ends_the_episode_and_the_others_go_
 
 @pytest.mark.parametrize("loss", [0.0, 0.1])
 def test_a_restarted_agent_is_noticed_at_once(loss: float) -> None:
-    run = network(Impairment(loss=loss))
+    run = network(Impairment(loss=loss), timing=PATIENT)
     run.start(order(steps=1000))
     stepped(run, 5, 2)
     began = run.now
