@@ -34,7 +34,7 @@ from emulation.processes import EmulationError
 from policy.mpnn import Network
 from routing.topology import Topology
 
-STEPS = 40
+STEPS = 80
 RECOVERED_S = 90.0
 EVERY_S = 0.2
 HELLO_S, DEAD_S = 0.33, 1.0  # three hellos in a second, as the figures ask for
