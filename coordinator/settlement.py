@@ -49,11 +49,14 @@ class Settlement:
         return Settlement(self.episode, wanted, other)
 
     def target(self, seen: NDArray[np.int64], links: Iterable[int]) -> NDArray[np.int64]:
-        """Return weights for all links: the wanted ones for some, for the others what is there."""
+        """Return weights for all links: the wanted ones for some, for the others what is there.
+
+        What was down then and is down now has none, and gets 1: every weight of an order has to be valid.
+        """
         weights = np.where(seen > 0, seen, self.wanted)
         some = list(links)
         weights[some] = self.wanted[some]
-        return weights
+        return np.maximum(weights, 1)
 
 
 def settle(episode: int, results: Iterable[Result]) -> Settlement | None:

@@ -270,6 +270,29 @@ def test_a_half_done_commit_is_told_and_restored_once_its_router_is_back() -> No
     assert bench.of(HalfCommitted)[-1] == HalfCommitted(start.episode, "")
 
 
+def test_costs_are_restored_while_a_link_is_down_that_was_down_in_the_commit() -> None:
+    """Agents say 0 of such a link, and refuse an order with a weight of 0."""
+    bench = Bench()
+    bench.submit()
+    gone = RING.link_index(0, 1)
+    live, new = without(gone), without(gone) * 2
+    for router in RING.nodes:
+        bench.receive(status(router, live))
+    told = {"began": True, "live_weights": packed(live), "best_weights": packed(new)}
+    bench.results("aborted", reason="OSPF does not show the route", **told)
+    half = live.copy()
+    half[RING.link_index(2, 3)] = 2
+    for router in RING.nodes:
+        bench.receive(status(router, half))
+    bench.wait(PATIENCE.look_s + 1.0)
+    start = bench.starts[-1]
+    assert start.restore
+    weights = np.frombuffer(start.start_weights, "<u2")
+    assert weights.min() >= 1
+    up = live > 0
+    np.testing.assert_array_equal(weights[up], live[up])
+
+
 def test_a_cost_on_links_that_were_down_is_looked_at_when_they_come_back() -> None:
     """A router that is cut off in a commit may end it otherwise than those who are left, who go on meanwhile."""
     bench = Bench()
