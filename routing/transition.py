@@ -145,12 +145,10 @@ def find_waves(
     left = links[before[links] != after[links]].tolist()
     if not left:
         return []
-    at_once = Wave({link: int(after[link]) for link in left}, after.copy())
-    if topology.num_nodes * topology.num_links > MAX_CHECKED or is_safe(topology, before, after):
-        return [at_once]
+    size = topology.num_nodes * topology.num_links
+    checks = 0 if size > MAX_CHECKED or is_safe(topology, before, after) else MAX_WORK // size
     waves = []
     now = before.copy()
-    checks = MAX_WORK // (topology.num_nodes * topology.num_links)
     while left and checks > 0:
         wave = now.copy()
         for link in left:
