@@ -21,6 +21,7 @@ from numpy.random import Generator, Philox
 
 from agent.events import Event, SetCosts, StepDone
 from experiments.faults_lab import Lab, Setting
+from experiments.faults_scenarios import crash_all
 from experiments.faults_trial import Healing, Trial, disturb, first_episode, make_setting, noted
 
 WAVES = (1, 3)  # at least so many in each of the commits, each on a network of its own
@@ -154,12 +155,4 @@ def _kill(lab: Lab, point: Point) -> Healing:
 
 def _kill_all(lab: Lab, point: Point) -> Healing:
     """Kill all agents before the victim does what it is about to do; bring them back later."""
-    routers = range(lab.topology.num_nodes)
-    for router in routers:
-        lab.kill(router)
-
-    def boot() -> None:
-        for router in routers:
-            lab.boot(router)
-
-    return boot, point.away_s
+    return crash_all(lab), point.away_s

@@ -72,7 +72,8 @@ def _crash_for_good(lab: Lab, random: Generator) -> None:
     lab.kill(_router(lab, random))
 
 
-def _crash_all(lab: Lab, _random: Generator) -> Heal:
+def crash_all(lab: Lab, _random: Generator | None = None) -> Heal:
+    """Kill all agents; they come back together."""
     routers = range(lab.topology.num_nodes)
     for router in routers:
         lab.kill(router)
@@ -94,7 +95,7 @@ def _crash_all_scattered(lab: Lab, random: Generator) -> Heal:
 
 def _crash_all_disks(lab: Lab, random: Generator) -> Heal:
     """Let some lose what they had written down, but not all of those that set costs."""
-    heal = _crash_all(lab, random)
+    heal = crash_all(lab)
     setting = sorted({int(lab.topology.src[link]) for link in lab.truth.commits[-1].ordered})
     keeper = int(random.choice(setting)) if setting else 0
     for router in range(lab.topology.num_nodes):
@@ -260,7 +261,7 @@ FAULTS = {
     "crash-for-good": Fault("an agent is killed and stays away", _crash_for_good, trials=200),
     "crash-commit": Fault("an agent is killed at any point of the commit", _crash, during="commit", trials=200),
     "commit-points": Fault("a process is killed at every point of two commits", nothing, during="point", trials=0),
-    "crash-all-commit": Fault("all agents are killed in the commit", _crash_all, during="commit", trials=500),
+    "crash-all-commit": Fault("all agents are killed in the commit", crash_all, during="commit", trials=500),
     "crash-all-points": Fault(
         "all agents are killed at every point of two commits", nothing, during="point of all", trials=0
     ),
