@@ -83,8 +83,8 @@ def test_a_cost_that_ospf_cannot_carry(cost: int) -> None:
         ospfd_conf("a", "10.255.0.1", {"r0-r1": cost})
 
 
-def test_zebra_keeps_kernel_next_hop_objects_off() -> None:
-    assert zebra_conf("1a") == "hostname r1a\nno zebra nexthop kernel enable\n"
+def test_zebra_has_no_kernel_next_hop_objects_and_a_long_queue() -> None:
+    assert zebra_conf("1a") == "hostname r1a\nno zebra nexthop kernel enable\nzebra dplane limit 10000\n"
 
 
 PORT = kernelconf.Port(3, "r1-r2", "10.0.0.9", 2.5e6)
