@@ -14,9 +14,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from ipaddress import IPv4Address
+from typing import Any, NamedTuple
 
 _END_OF_REPLY = b"\0\0\0"
+# More LSAs than this are asked for all together. Of a hundred, the list takes ospfd 0.16 ms, one 0.07 ms, all 1.5 ms.
+_FEW = 16
 _MAX_AGE = 3600  # seconds; an LSA of this age is being withdrawn (RFC 2328, B)
 _MAX_METRIC = 65535  # 16 bits (RFC 2328, A.4.2)
 _POINT_TO_POINT = "another Router (point-to-point)"
@@ -28,6 +31,16 @@ class FrrError(Exception):
 
 class FrrUnavailable(FrrError):
     """The OSPF daemon cannot be reached, or went away in the middle of a command."""
+
+
+class _Lsa(NamedTuple):
+    """A router's LSA: sequence number and check sum, which tell its instances apart (RFC 2328, 13.1), and metrics."""
+
+    instance: tuple[str, str]
+    metrics: dict[str, int]  # neighbour's router id -> metric
+
+
+_Name = tuple[str, str]  # of an LSA: area, router id
 
 
 class FrrRouter:
@@ -46,6 +59,7 @@ class FrrRouter:
         self.timeout_s = timeout_s
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._lock = asyncio.Lock()
+        self._lsas: dict[_Name, _Lsa] = {}  # as last read
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
@@ -103,24 +117,20 @@ class FrrRouter:
     async def lsdb(self) -> dict[tuple[str, str], int]:
         """Return what OSPF routes over: (router id, neighbour's router id) -> metric, from every router's LSA.
 
+        Only what has changed since the last call is read: agents ask often, and the LSAs of a large network are long.
+
         Raises
         ------
         FrrError, FrrUnavailable
         """
-        answer = await self._json("show ip ospf database router json")
-        metrics: dict[tuple[str, str], int] = {}
-        with _expected("router LSAs"):
-            for lsas in answer["routerLinkStates"]["areas"].values():
-                for lsa in lsas:
-                    if lsa["lsaAge"] >= _MAX_AGE:
-                        continue
-                    for link in lsa.get("routerLinks", {}).values():
-                        if link["linkType"] == _POINT_TO_POINT:
-                            metric = int(link["tos0Metric"])
-                            if not 0 <= metric <= _MAX_METRIC:
-                                raise ValueError(f"metric {metric}")
-                            metrics[lsa["advertisingRouter"], link["neighborRouterId"]] = metric
-        return metrics
+        listed = _listed(await self._json("show ip ospf database json"))
+        lsas = {name: lsa for name, lsa in self._lsas.items() if listed.get(name) == lsa.instance}
+        unread = sorted(listed.keys() - lsas.keys())
+        questions = [f"show ip ospf database router {router} json" for _, router in unread]
+        for question in questions if len(questions) <= _FEW else ["show ip ospf database router json"]:
+            lsas |= _read(await self._json(question))
+        self._lsas = lsas
+        return {(router, peer): metric for (_, router), lsa in lsas.items() for peer, metric in lsa.metrics.items()}
 
     async def run(self, commands: Sequence[str]) -> list[str]:
         """Run commands one after the other on one connection and return their outputs.
@@ -209,6 +219,39 @@ async def _reply(reader: asyncio.StreamReader) -> tuple[str, int]:
     if len(buffer) > end + len(_END_OF_REPLY) + 1:
         raise FrrError(f"unasked output of the daemon: {bytes(buffer[end + 4 :])[:80]!r}")
     return buffer[:end].decode(errors="replace"), buffer[-1]
+
+
+def _listed(answer: dict[str, Any]) -> dict[_Name, tuple[str, str]]:
+    """Return the instance of each router LSA in a list of all, those left out that are being withdrawn."""
+    with _expected("a list of router LSAs"):
+        return {
+            (area, str(IPv4Address(lsa["advertisedRouter"]))): (lsa["sequenceNumber"], lsa["checksum"])
+            for area, lists in answer["areas"].items()
+            for lsa in lists.get("routerLinkStates", [])
+            if lsa["lsaAge"] < _MAX_AGE
+        }
+
+
+def _read(answer: dict[str, Any]) -> dict[_Name, _Lsa]:
+    """Return the router LSAs of an answer, likewise."""
+    lsas = {}
+    with _expected("router LSAs"):
+        for area, found in answer["routerLinkStates"]["areas"].items():
+            for lsa in found:
+                if lsa["lsaAge"] < _MAX_AGE:
+                    links = lsa.get("routerLinks", {}).values()
+                    metrics = {
+                        link["neighborRouterId"]: _metric(link) for link in links if link["linkType"] == _POINT_TO_POINT
+                    }
+                    lsas[area, lsa["advertisingRouter"]] = _Lsa((lsa["lsaSeqNumber"], lsa["checksum"]), metrics)
+    return lsas
+
+
+def _metric(link: dict[str, Any]) -> int:
+    metric = int(link["tos0Metric"])
+    if not 0 <= metric <= _MAX_METRIC:
+        raise ValueError(f"metric {metric}")
+    return metric
 
 
 @contextmanager

@@ -219,10 +219,12 @@ def _ospfd(data: bytes) -> None:
 
 def _ospfd_answers() -> list[bytes]:
     link = {"linkType": "another Router (point-to-point)", "neighborRouterId": "10.0.0.2", "tos0Metric": 10}
-    lsa = {"lsaAge": 3, "advertisingRouter": "10.0.0.1", "routerLinks": {"link0": link}}
+    instance = {"lsaAge": 3, "checksum": "94a9"}
+    listed = {**instance, "advertisedRouter": "10.0.0.1", "sequenceNumber": "80000007"}
+    lsa = {**instance, "advertisingRouter": "10.0.0.1", "lsaSeqNumber": "80000007", "routerLinks": {"link0": link}}
     interface = {"cost": 10, "timerPassiveIface": False}
-    answer = {"routerLinkStates": {"areas": {"0.0.0.0": [lsa]}}, "interfaces": {"eth0": interface}}
-    return [json.dumps(answer).encode()]
+    lists = {"areas": {"0.0.0.0": {"routerLinkStates": [listed]}}, "routerLinkStates": {"areas": {"0.0.0.0": [lsa]}}}
+    return [json.dumps({**lists, "interfaces": {"eth0": interface}}).encode()]
 
 
 def _address(data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,39 +19,67 @@ INTERFACES = {
         "r0-r2": {"cost": 70},
     }
 }
-LSDB = {
-    "routerId": "10.255.0.1",
-    "routerLinkStates": {
-        "areas": {
-            "0.0.0.0": [
-                {
-                    "lsaAge": 3,
-                    "advertisingRouter": "10.255.0.1",
-                    "routerLinks": {
-                        "link0": {"linkType": "Stub Network", "networkAddress": "10.255.0.1", "tos0Metric": 0},
-                        "link1": {
-                            "linkType": "another Router (point-to-point)",
-                            "neighborRouterId": "10.255.0.2",
-                            "tos0Metric": 5,
-                        },
-                    },
-                },
-                {
-                    "lsaAge": 3600,
-                    "advertisingRouter": "10.255.0.9",
-                    "routerLinks": {
-                        "link0": {
-                            "linkType": "another Router (point-to-point)",
-                            "neighborRouterId": "10.255.0.1",
-                            "tos0Metric": 1,
-                        }
-                    },
-                },
-                {"lsaAge": 1, "advertisingRouter": "10.255.0.2"},
-            ]
+LSDB = {"10.255.0.1": [("10.255.0.2", 5)], "10.255.0.2": []}  # router id -> neighbours and metrics
+
+
+class Area:
+    """What ospfd knows, and says of it; `withdrawn` LSAs are of the greatest age."""
+
+    def __init__(self, lsdb: Mapping[str, list[tuple[str, int]]], *, withdrawn: tuple[str, ...] = ()) -> None:
+        self.lsdb = dict(lsdb)
+        self.withdrawn = set(withdrawn)
+        self.number = dict.fromkeys(lsdb, 1)
+        self.asked: list[bytes] = []
+
+    def change(self, router: str, links: list[tuple[str, int]]) -> None:
+        """Let the router issue its LSA again."""
+        self.lsdb[router] = links
+        self.number[router] = self.number.get(router, 0) + 1
+
+    def answer(self, command: bytes) -> list[bytes]:
+        """Answer as ospfd does."""
+        self.asked.append(command)
+        if command == b"show ip ospf database json":
+            lists = {"areas": {"0.0.0.0": {"routerLinkStates": [self._listed(router) for router in self.lsdb]}}}
+            return [reply(json.dumps({"routerId": "10.255.0.1", **lists}))]
+        routers = [router for router in self.lsdb if command in (b"show ip ospf database router json", one(router))]
+        if command.startswith(b"show ip ospf database router "):
+            lsas = {"routerLinkStates": {"areas": {"0.0.0.0": [self._lsa(router) for router in routers]}}}
+            return [reply(json.dumps({"routerId": "10.255.0.1", **lsas}))]
+        return [reply("")]
+
+    def _listed(self, router: str) -> dict[str, object]:
+        return {
+            "lsId": router,
+            "advertisedRouter": router,
+            "lsaAge": 3600 if router in self.withdrawn else 3,
+            "sequenceNumber": f"{0x80000000 + self.number[router]:x}",
+            "checksum": "94a9",
         }
-    },
-}
+
+    def _lsa(self, router: str) -> dict[str, object]:
+        stub = {"linkType": "Stub Network", "networkAddress": router, "tos0Metric": 0}
+        links = {"link0": stub} | {
+            f"link{number}": {
+                "linkType": "another Router (point-to-point)",
+                "neighborRouterId": peer,
+                "tos0Metric": metric,
+            }
+            for number, (peer, metric) in enumerate(self.lsdb[router], 1)
+        }
+        listed = self._listed(router)
+        return {
+            "lsaAge": listed["lsaAge"],
+            "advertisingRouter": router,
+            "lsaSeqNumber": listed["sequenceNumber"],
+            "checksum": listed["checksum"],
+            **({"routerLinks": links} if self.lsdb[router] else {}),
+        }
+
+
+def one(router: str) -> bytes:
+    return f"show ip ospf database router {router} json".encode()
+
 
 Answer = Callable[[bytes], list[bytes]]
 
@@ -104,9 +132,7 @@ async def fake(path: Path, answer: Answer) -> AsyncIterator[FakeOspfd]:
 def by_name(command: bytes) -> list[bytes]:
     if command == b"show ip ospf interface json":
         return [reply(json.dumps(INTERFACES))]
-    if command == b"show ip ospf database router json":
-        return [reply(json.dumps(LSDB))]
-    return [reply("")]
+    return Area(LSDB).answer(command)
 
 
 async def test_costs_are_those_of_interfaces_with_neighbours(tmp_path: Path) -> None:
@@ -130,9 +156,53 @@ async def test_setting_costs_is_byte_for_byte_what_vtysh_would_say(tmp_path: Pat
 
 
 async def test_lsdb_holds_live_point_to_point_links_only(tmp_path: Path) -> None:
-    async with fake(tmp_path / "vty", by_name):
+    area = Area({**LSDB, "10.255.0.9": [("10.255.0.1", 1)]}, withdrawn=("10.255.0.9",))
+    async with fake(tmp_path / "vty", area.answer):
         router = FrrRouter(tmp_path / "vty")
         assert await router.lsdb() == {("10.255.0.1", "10.255.0.2"): 5}
+        await router.close()
+
+
+async def test_only_lsas_that_changed_are_read_again(tmp_path: Path) -> None:
+    area = Area({f"10.255.0.{n}": [(f"10.255.0.{n + 1}", n)] for n in range(1, 41)})
+    async with fake(tmp_path / "vty", area.answer):
+        router = FrrRouter(tmp_path / "vty")
+        whole = await router.lsdb()
+        assert whole == {(f"10.255.0.{n}", f"10.255.0.{n + 1}"): n for n in range(1, 41)}
+        assert area.asked == [b"show ip ospf database json", b"show ip ospf database router json"]
+
+        area.asked.clear()
+        assert await router.lsdb() == whole
+        assert area.asked == [b"show ip ospf database json"]
+
+        area.asked.clear()
+        area.change("10.255.0.7", [("10.255.0.8", 99), ("10.255.0.6", 3)])
+        area.change("10.255.0.50", [("10.255.0.1", 2)])
+        area.withdrawn = {"10.255.0.9"}
+        wanted = {**whole, ("10.255.0.7", "10.255.0.8"): 99, ("10.255.0.7", "10.255.0.6"): 3}
+        wanted[("10.255.0.50", "10.255.0.1")] = 2
+        del wanted[("10.255.0.9", "10.255.0.10")]
+        assert await router.lsdb() == wanted
+        assert area.asked == [b"show ip ospf database json", one("10.255.0.50"), one("10.255.0.7")]
+
+        area.withdrawn = set()
+        wanted[("10.255.0.9", "10.255.0.10")] = 9
+        assert await router.lsdb() == wanted
+        await router.close()
+
+
+async def test_an_lsa_that_goes_between_two_questions_is_gone(tmp_path: Path) -> None:
+    area = Area(LSDB)
+
+    def answer(command: bytes) -> list[bytes]:
+        if command == one("10.255.0.1"):
+            area.withdrawn = {"10.255.0.1"}
+        return area.answer(command)
+
+    async with fake(tmp_path / "vty", answer):
+        router = FrrRouter(tmp_path / "vty")
+        assert await router.lsdb() == {}
+        assert area.asked == [b"show ip ospf database json", one("10.255.0.1"), one("10.255.0.2")]
         await router.close()
 
 
