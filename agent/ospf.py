@@ -24,9 +24,15 @@ from routing.traffic import TrafficMatrix
 
 VERIFY_S = 3.0  # how long LSDB and kernel may take to show new costs; mostly they take a fraction of a second
 _POLL_S = 0.01
-# Between two questions at least so many times as long as the answer took: a hundred ospfds on a few cores that are
-# asked all the time do not get to compute routes.
-REST = 4.0
+_LONGEST_REST_S = 0.25
+
+
+def rest(took_s: float, least_s: float) -> float:
+    """Return for how long not to ask a router's daemon again that took so long to answer.
+
+    A hundred ospfds on a few cores that are asked all the time do not get to compute routes.
+    """
+    return max(least_s, min(4 * took_s, _LONGEST_REST_S))
 
 
 class OspfProblem(Exception):
@@ -166,7 +172,6 @@ class FrrOspf:
         while True:
             asked = loop.time()
             shown = await self.live()
-            took = loop.time() - asked
             wrong = [link for link in links if shown[link] != order.weights[link]]
             problem = ""
             if wrong:
@@ -178,7 +183,7 @@ class FrrOspf:
                 return
             if loop.time() > deadline:
                 raise OspfProblem(problem)
-            await asyncio.sleep(max(_POLL_S, REST * took))
+            await asyncio.sleep(rest(loop.time() - asked, _POLL_S))
 
     def _expected(self, order: SetCosts) -> dict[str, frozenset[str]]:
         """Return the routes that follow from the order's weights: address -> interfaces of all next hops."""

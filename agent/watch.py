@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.events import SetCosts
-from agent.ospf import REST, Ospf, OspfProblem
+from agent.ospf import Ospf, OspfProblem, rest
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class OspfWatch:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._news.wait()
-                await asyncio.sleep(max(SETTLE_S, REST * took))
+                await asyncio.sleep(rest(took, SETTLE_S))
 
     def measure_for(self, seconds: float) -> None:
         """Measure for a while from now on; 0: no more."""

@@ -14,6 +14,7 @@ import msgspec
 from agent.config import AgentConfig, Neighbor
 from agent.waiting import Timing
 from coordinator.keygen import write_key
+from emulation.crowding import crowding
 from emulation.doors import Entry
 from emulation.fabric import AGENT_PORT, Fabric
 from routing.formats import save_topology
@@ -25,9 +26,6 @@ TOPOLOGY_FILE = "topology.graphml"
 
 # Three missed hellos. Where many Pythons share two cores, one may be late; then the episode is tried again.
 _DEAD_S = 1.0
-_ROUTERS_PER_CORE = (
-    16  # with more, everything takes longer: a hundred ospfds that compute routes silence agents for seconds
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def agent_config(
     checkpoint : name or file
     """
     out = topology.out_links(node)
-    patience = crowding(topology.num_nodes, os.cpu_count() or 1)
+    patience = crowding(topology.num_nodes)
     return AgentConfig(
         router=topology.nodes[node],
         topology=str(folder / TOPOLOGY_FILE),
@@ -108,11 +106,6 @@ def agent_config(
         dead_s=_DEAD_S * patience,
         stall_s=Timing.stall_s * patience,
     )
-
-
-def crowding(routers: int, cores: int) -> float:
-    """Return by which factor agents have to be more patient with each other than where each has room, at least 1."""
-    return max(1.0, routers / (_ROUTERS_PER_CORE * cores))
 
 
 def write_shared(folder: Path, topology: Topology) -> None:

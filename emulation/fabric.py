@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from emulation import kernelconf
 from emulation.addresses import AddressPlan
-from emulation.frrconf import ospfd_conf, zebra_conf
+from emulation.crowding import crowding
+from emulation.frrconf import OspfTimers, ospfd_conf, zebra_conf
 from emulation.hosts import MininetHosts
 from emulation.isolate import RUNTIME
 from emulation.processes import EmulationError, end, run_in_each, start_in, wait_until, write_sysctls
@@ -264,7 +265,8 @@ class Fabric:
             return zebra_conf(name)
         out = self.topology.out_links(node)
         costs = {self.plan.interface[link]: int(self.weights[link]) for link in range(out.start, out.stop)}
-        return ospfd_conf(name, self.router_id(node), costs, ecmp=self.ecmp)
+        timers = OspfTimers(dead_s=round(OspfTimers.dead_s * crowding(self.topology.num_nodes)))
+        return ospfd_conf(name, self.router_id(node), costs, ecmp=self.ecmp, timers=timers)
 
     def _start(self, daemon: str, socket: str) -> None:
         """Start one daemon in every router and wait for its socket."""

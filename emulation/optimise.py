@@ -14,6 +14,7 @@ from coordinator.mqtt import Coordinator
 from coordinator.outcome import Outcome
 from coordinator.protocol import CoordinatorProtocol, Patience, Request, first_episode
 from coordinator.request import make_request
+from emulation.crowding import crowding
 from emulation.plan import Plan
 from emulation.processes import EmulationError
 from routing.topology import Topology
@@ -66,7 +67,8 @@ def optimise(plan: Plan, door: Door, *, watch: Callable[[], None], on_waiting: O
 async def _optimise(
     plan: Plan, door: Door, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
 ) -> Outcome:
-    protocol = CoordinatorProtocol(plan.topology, first=first_episode(time.time()), patience=Patience(gather_s=READY_S))
+    patience = Patience(silence_s=Patience.silence_s * crowding(plan.topology.num_nodes), gather_s=READY_S)
+    protocol = CoordinatorProtocol(plan.topology, first=first_episode(time.time()), patience=patience)
     coordinator = Coordinator(protocol, door.address, tls=door.tls)
     coordinator.submit(request(plan))
     following = asyncio.create_task(_follow(coordinator, plan.topology, on_step), name="follow the episode")
@@ -93,7 +95,9 @@ async def _watch(protocol: CoordinatorProtocol, agents: int, watch: Callable[[],
     deadline = loop.time() + READY_S
     while True:
         watch()
-        if protocol.waiting:
+        if not protocol.waiting:
+            deadline = loop.time() + READY_S  # from here on, should it be tried again
+        else:
             missing = protocol.waiting_for()
             on_waiting(agents - len(missing), agents)
             if missing and loop.time() > deadline:

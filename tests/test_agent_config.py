@@ -8,7 +8,8 @@ import pytest
 import agent.config
 from agent.config import AgentConfig, Neighbor, check_against, load_config, load_key
 from agent.protocol import Timing
-from emulation.agentconf import crowding, to_toml
+from emulation.agentconf import to_toml
+from emulation.crowding import crowding
 from routing.errors import InputError
 from routing.topology import Topology
 
@@ -202,6 +203,6 @@ def test_a_missing_key_is_said(tmp_path: Path) -> None:
         load_key(str(tmp_path / "key"))
 
 
-def test_agents_that_share_a_core_with_many_are_more_patient() -> None:
+def test_routers_that_share_a_core_with_many_are_more_patient() -> None:
     assert crowding(17, 2) == crowding(32, 2) == crowding(100, 16) == 1.0
     assert crowding(100, 2) == 3.125
