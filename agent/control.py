@@ -26,7 +26,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from policy.schedule import MAX_INCREMENTS
+from policy.schedule import MAX_INCREMENTS, MAX_STEPS
 
 MAX_PAYLOAD = 64 * 1024 * 1024  # a matrix of 2800 nodes; nothing longer is decoded
 
@@ -36,7 +36,6 @@ Count = Annotated[int, Meta(ge=0, le=2**53)]
 Episode = Annotated[int, Meta(ge=1, le=2**31)]
 Hash = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Ending = Literal["committed", "kept", "aborted"]
-MAX_STEPS = 1_000_000  # of an episode
 MAX_DEGREE = 4096  # links of one router
 
 _Links = Annotated[list[Count], Meta(max_length=MAX_INCREMENTS)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn, cast
 
-from agent.control import MAX_STEPS
+from policy.schedule import MAX_STEPS
 from routing.errors import InputError
 
 _EPILOG = """\

@@ -13,6 +13,7 @@ from typing import NoReturn
 from policy.checkpoint import load_checkpoint
 from policy.episode import default_steps, default_threads, run_episode
 from policy.sampling import NonFiniteLogit
+from policy.schedule import MAX_STEPS
 from routing.errors import InputError
 from routing.formats import load_topology
 from routing.initial import initial_weights
@@ -83,6 +84,24 @@ def _natural(text: str) -> int:
     return int(text)
 
 
+def check_length(topology: Topology, steps: int | None, increments: int, opening: int | None) -> None:
+    """Raise InputError unless a network can have an episode of so many steps and links per step; None: not given."""
+    if steps is not None and not 0 <= steps <= MAX_STEPS:
+        raise InputError(f"--steps {steps}, expected at most {MAX_STEPS}")
+    for option, number in (("--increments", increments), ("--opening", opening)):
+        if number is not None and not 1 <= number <= topology.num_links:
+            raise InputError(f"{option} {number}, expected 1 to {topology.num_links}, the links of {topology.name}")
+
+
+def checked_temperature(given: float | None) -> float | None:
+    """Return a temperature in whole thousandths, as routers are told it, so that decisions agree; raises InputError."""
+    if given is None:
+        return None
+    if not 0.001 <= given <= 1000:
+        raise InputError(f"--temperature {given}, expected 0.001 to 1000")
+    return round(1000 * given) / 1000
+
+
 def _traffic(name_or_path: str, topology: Topology, seed: int) -> TrafficMatrix:
     if name_or_path in _GENERATED:
         return _GENERATED[name_or_path](topology, seed)
@@ -95,19 +114,16 @@ def _run(argv: Sequence[str] | None) -> None:
     options = parser().parse_args(argv)
     if options.seed >= 1 << 64 or options.episode + options.episodes > 1 << 32:
         raise InputError("--seed or --episode is too large, expected at most 64 and 32 bits")
-    if options.steps is not None and options.steps >= 1 << 32:
-        raise InputError(f"--steps {options.steps}, expected less than 2**32")
-    if options.increments < 1 or options.episodes < 1 or 0 in (options.threads, options.opening):
-        raise InputError("--increments, --opening, --episodes and --threads: expected at least 1")
-    # Routers are told the temperature in thousandths; the same here, so that decisions agree.
-    if options.temperature is not None and not 0.001 <= options.temperature <= 1000:
-        raise InputError(f"--temperature {options.temperature}, expected 0.001 to 1000")
+    if options.episodes < 1 or options.threads == 0:
+        raise InputError("--episodes and --threads: expected at least 1")
     profile = options.profile or ("gravity" if options.traffic == "gravity" else "uniform")
     topology = load_topology(options.topology, profile)
+    check_length(topology, options.steps, options.increments, options.opening)
+    temperature = checked_temperature(options.temperature)
     traffic = _traffic(options.traffic, topology, options.seed)
     start = initial_weights(options.initial, topology)
     checkpoint = load_checkpoint(options.checkpoint)
-    temperature = checkpoint.temperature if options.temperature is None else round(1000 * options.temperature) / 1000
+    temperature = checkpoint.temperature if temperature is None else temperature
     steps = default_steps(topology) if options.steps is None else options.steps
     ospf = RoutingState(topology, traffic, inverse_capacity(topology), ecmp=not options.no_ecmp).mlu
 

@@ -8,6 +8,7 @@ to the same.
 from __future__ import annotations
 
 MAX_INCREMENTS = 64
+MAX_STEPS = 1_000_000  # of an episode
 
 
 def increments_at(step: int, steps: int, opening: int, increments: int = 1) -> int:
