@@ -79,8 +79,16 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated
 
 
-def command(name: str, run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None) -> int:
-    """Run a command; return its exit code: its own, or 2 for bad input, 130 or 143 when interrupted."""
+_RESUMABLE = "; what was done is in --out, if given, and --resume goes on"
+
+
+def command(
+    name: str, run: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None, *, hint: str = _RESUMABLE
+) -> int:
+    """Run a command; return its exit code: its own, or 2 for bad input, 130 or 143 when interrupted.
+
+    `hint` is what follows "interrupted": what is left of the work.
+    """
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         return run(argv)
@@ -88,7 +96,7 @@ def command(name: str, run: Callable[[Sequence[str] | None], int], argv: Sequenc
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, _Terminated) as stop:
-        print(f"{name}: interrupted; what was done is in --out, if given, and --resume goes on", file=sys.stderr)
+        print(f"{name}: interrupted{hint}", file=sys.stderr)
         return 143 if isinstance(stop, _Terminated) else 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: not at exit either

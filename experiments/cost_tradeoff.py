@@ -1,7 +1,7 @@
 """Bytes against MLU against seconds: what every setting of the protocol costs, and what it reaches.
 
     python -m experiments.cost_tradeoff --data DIR --out OUT
-    python -m experiments.cost_tradeoff --data DIR --checkpoints default,lookahead,FILE --out OUT
+    python -m experiments.cost_tradeoff --data DIR --checkpoints default,FILE --out OUT
 
 Every setting of `experiments.cost_points` plays one episode on each instance of NSFNet and GEANT2, with uniform and
 gravity traffic, by the central engine, which decides as agents would; what agents would send is calculated. With
@@ -84,7 +84,7 @@ def _run(argv: Sequence[str] | None) -> int:
     add = arguments.add_argument
     add("--data", type=Path, metavar="DIR", help="the published data set [else generated matrices]")
     add("--matrices", type=natural, default=10, metavar="N", help="of each network and kind of traffic [10]")
-    add("--checkpoints", default="default,lookahead", metavar="NAME,...", help="names or files [%(default)s]")
+    add("--checkpoints", default="default,lookahead,moves", metavar="NAME,...", help="names or files [%(default)s]")
     add("--increments", default="1,2,4", metavar="N,...", help="links per decision [%(default)s]")
     add("--patience", default="0,2,3,4,8", metavar="N,...", help="end after T/N without anything better; 0: never "
         "[%(default)s]")  # fmt: skip

@@ -123,6 +123,13 @@ def test_the_command_writes_table_figure_and_rows_and_goes_on(
     assert main(arguments) == 2 and "--resume" in capsys.readouterr().err
 
 
+def test_what_is_said_beside_quick_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUICK, "--failed", "1", "--json", "--scenarios", "3"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {(entry["failed"], entry["instances"]) for entry in rows} == {(0, 2), (1, 6)}
+    assert main([*QUICK, "--failed", "99"]) == 2 and "not 9" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
