@@ -5,7 +5,9 @@
 
 Engines: ``central`` (one process; what the agents would send is calculated), ``loopback`` (every agent a process,
 counted at its sockets), ``mininet`` (as root; the interfaces' counters beside). Synthetic networks are for the central
-engine only unless an engine is named.
+engine only unless an engine is named. Rows of one network are of the same problem and the same decisions: agents raise
+one link per decision after the opening, and take opening and temperature from the checkpoint, so beside them the
+central engine does, too.
 """
 
 from __future__ import annotations
@@ -13,155 +15,106 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import msgspec
 
-from agent.session import OVERHEAD
-from experiments.cost_engines import Row, central, distributed
-from experiments.cost_model import WIRE_HEADERS
+from baselines.result import Budget
+from emulation.prerequisites import check_emulation, extend_path
+from experiments.batch import Parser, natural
+from experiments.cost_agents import distributed
+from experiments.cost_case import Case, load_problem, settle
+from experiments.cost_engines import central
+from experiments.cost_row import Row, disagreement, table
+from policy.checkpoint import load_checkpoint
 from routing.errors import InputError
 
 NETWORKS = ("nsfnet", "gbn", "geant2", "synth500", "synth1000")
 ENGINES = ("central", "loopback", "mininet")
-# The noise of the draw grows with log L: at temperature 1 the draws among thousands of links are hardly the policy's.
-LARGE_TEMPERATURE = 0.25
-AGREEMENT = 0.01  # that the agents' counts and the interfaces' must have
-PAPER_S = {"nsfnet": 0.0998, "gbn": 0.133, "geant2": 0.212, "synth500": 8.40, "synth1000": 19.2}
-PAPER_MB = {"nsfnet": 0.12, "gbn": 0.18, "geant2": 0.25, "synth500": 13.4, "synth1000": 27.0}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message} (see --help)")
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command's arguments."""
-    arguments = _Parser(prog="python -m experiments.cost", description=(__doc__ or "").split("\n")[0])
+    arguments = Parser(prog="python -m experiments.cost", description=(__doc__ or "").split("\n")[0])
     add = arguments.add_argument
     add("--topology", default=",".join(NETWORKS), metavar="NAME,...", help="networks [%(default)s]")
     add("--engine", metavar="NAME,...", help="central, loopback, mininet [central,loopback; synthetic ones central]")
-    add("--seed", type=int, default=1, help="of traffic and samples [1]")
-    add("--repeats", type=int, default=5, metavar="N", help="the fastest of N counts [5]")
-    add("--increments", type=int, default=1, metavar="N", help="links per decision of the central engine [1]")
-    add(
-        "--temperature",
-        type=float,
-        metavar="X",
-        help="of the central engine's samples [the checkpoint's; synthetic 0.25]",
-    )
-    add("--opening", type=int, metavar="N", help="links in the central engine's first decisions [the checkpoint's; "
-        "synthetic 1]")  # fmt: skip
-    add("--patience", type=int, metavar="N", help="end the central engine's episode when N decisions brought nothing "
-        "better; 0: never [the checkpoint's; synthetic 0]")  # fmt: skip
-    add("--threads", type=int, metavar="N", help="of the central engine [2 from 200 nodes on, else 1]")
-    add("--steps", type=int, metavar="T", help="increments of the central engine [the paper's T]")
+    add("--seed", type=natural, default=1, help="of traffic and samples [1]")
+    add("--repeats", type=natural, default=5, metavar="N", help="the fastest of N counts [5]")
+    add("--steps", type=natural, metavar="T", help="increments [the paper's T; else 2.75 per link]")
+    add("--patience", type=natural, metavar="N", help="end the episode when N decisions brought nothing better; "
+        "0: never [the checkpoint's; synthetic, central alone 0]")  # fmt: skip
     add("--checkpoint", default="default", metavar="NAME|FILE", help="the policy [default]")
     add("--json", action="store_true", help='print one JSON object, {"rows": [...]}')
+    alone = arguments.add_argument_group("of the central engine, not with another beside")
+    add = alone.add_argument
+    add("--increments", type=natural, default=1, metavar="N", help="links per decision [1]")
+    add("--temperature", type=float, metavar="X", help="of the samples [the checkpoint's; synthetic 0.25]")
+    add("--opening", type=natural, metavar="N", help="links in the first decisions [the checkpoint's; synthetic 1]")
+    also = arguments.add_argument_group("of the central engine")
+    also.add_argument("--threads", type=natural, metavar="N", help="[2 from 200 nodes on, else 1]")
     return arguments
 
 
-def measure(options: argparse.Namespace) -> list[Row]:
-    """Return a row for each network and engine that was asked for; raises InputError."""
-    names = options.topology.split(",")
-    asked = options.engine.split(",") if options.engine else None
+def prepare(options: argparse.Namespace) -> list[tuple[Case, tuple[str, ...]]]:
+    """Return what to measure by which engines, all of it checked; raises InputError."""
+    if options.repeats < 1:
+        raise InputError(f"--repeats {options.repeats}, expected at least 1")
+    names = _listed("--topology", options.topology)
+    asked = None if options.engine is None else _listed("--engine", options.engine)
     for engine in asked or ():
         if engine not in ENGINES:
             raise InputError(f"no engine {engine!r}, expected {', '.join(ENGINES)}")
-    given = (options.repeats, options.increments, options.steps, options.threads, options.opening)
-    if any(number is not None and number < 1 for number in given):
-        raise InputError("--repeats, --increments, --steps, --opening and --threads: expected at least 1")
-    if options.patience is not None and options.patience < 0:
-        raise InputError(f"--patience {options.patience}, expected at least 0")
-    rows: list[Row] = []
+    if asked and options.threads is not None and "central" not in asked:
+        raise InputError(f"--threads {options.threads}, expected --engine central with it")
+    policy = load_checkpoint(options.checkpoint)
+    if asked and "mininet" in asked:
+        extend_path()
+        check_emulation()
+    found = []
     for name in names:
-        large = name.startswith("synth")
-        beside = central(
-            name,
+        problem = load_problem(name, options.seed)
+        engines = asked or (("central",) if problem.large else ("central", "loopback"))
+        case = settle(
+            problem,
+            policy,
+            checkpoint=options.checkpoint,
+            alone=set(engines) == {"central"},
             seed=options.seed,
             steps=options.steps,
             increments=options.increments,
+            opening=options.opening,
+            patience=options.patience,
+            temperature=options.temperature,
             threads=options.threads,
-            opening=options.opening or (1 if large else None),
-            patience=0 if large and options.patience is None else options.patience,
-            repeats=options.repeats,
-            checkpoint=options.checkpoint,
-            temperature=options.temperature or (LARGE_TEMPERATURE if large else None),
         )
-        engines = asked or (("central",) if large else ("central", "loopback"))
+        found.append((case, engines))
+    return found
+
+
+def measure(cases: Sequence[tuple[Case, tuple[str, ...]]], repeats: int) -> list[Row]:
+    """Return a row for each network and engine; raises InputError if a run fails."""
+    rows: list[Row] = []
+    for case, engines in cases:
+        full = case.greedy(Budget(steps=case.steps))
         for engine in engines:
-            common = {"seed": options.seed, "repeats": options.repeats, "checkpoint": options.checkpoint}
-            rows.append(beside if engine == "central" else distributed(name, engine, beside, **common))
-            print(f"{name} {engine}: {rows[-1].seconds:.4g} s", file=sys.stderr)
+            row = central(case, full, repeats) if engine == "central" else distributed(case, engine, full, repeats)
+            print(f"{row.topology} {engine}: {row.seconds:.4g} s", file=sys.stderr)
+            rows.append(row)
     return rows
 
 
-def disagreement(row: Row) -> list[str]:
-    """Say where the agents' counts and the interfaces' are more than 1 % apart."""
-    if row.counts_apart is None or row.counts_apart <= AGREEMENT:
-        return []
-    return [f"{row.topology} {row.engine}: agents and interfaces count {row.counts_apart:.1%} apart, over 1 %"]
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table, beside the paper's."""
-    lines = [
-        "| network | engine | T | decisions | s | CPU s | paper s | MLU | greedy, T | greedy, same time | frames/link "
-        "| hidden kB | sharing kB | control kB | of it repeated kB | payload kB | frame kB | wire kB | paper kB "
-        "| wire MB/s | CPU s/router | propagation s | interfaces apart |",
-        "|---|---" + "|--:" * 21 + "|",
-    ]
-    for row in rows:
-        paper_s = f"{PAPER_S[row.topology]:g}" if row.topology in PAPER_S else ""
-        paper_kb = f"{1e3 * PAPER_MB[row.topology]:,.0f}" if row.topology in PAPER_MB else ""
-        mark = "*" if row.calculated else ""
-        kilobytes = [
-            f"{amount / 1e3:,.1f}{mark}"
-            for amount in (
-                row.hidden_state_bytes_per_link,
-                row.sharing_bytes_per_link,
-                row.control_bytes_per_link,
-                row.repeated_bytes_per_link,
-                row.bytes_per_link - OVERHEAD * row.frames_per_link,
-                row.bytes_per_link,
-                row.wire_bytes_per_link,
-            )
-        ]
-        cells = [
-            row.topology,
-            row.engine + (f", {row.increments} per decision" if row.increments > 1 else ""),
-            f"{row.steps}",
-            f"{row.decisions}",
-            f"{row.seconds:.4g}",
-            "" if row.cpu_seconds is None else f"{row.cpu_seconds:.4g}",
-            paper_s,
-            f"{row.mlu:.4f}",
-            f"{row.greedy_mlu:.4f} ({row.greedy_seconds:.3g} s)",
-            f"{row.greedy_same_time_mlu:.4f}",
-            f"{row.frames_per_link:,.0f}{mark}",
-            *kilobytes,
-            paper_kb,
-            f"{row.rate_mb_s:.3g}{mark}",
-            f"{row.compute_s_per_router:.3g}",
-            f"{row.propagation_s:.3g}",
-            "" if row.counts_apart is None else f"{row.counts_apart:.2%}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        f"kB per directed link and optimisation: payload; frames (counter and tag: {OVERHEAD} bytes); on the wire "
-        f"(UDP, IPv4, Ethernet: {WIRE_HEADERS} bytes). \\* by calculation. Calibration loop: "
-        f"{1e3 * min(row.calibration_s for row in rows):.0f} ms.",
-    ]
-    return "\n".join(lines)
+def _listed(option: str, text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not all(names):
+        raise InputError(f"{option} {text!r}, expected names with one comma between two")
+    return names
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 1 if agents and interfaces count differently, 2 bad input."""
     try:
         options = parser().parse_args(argv)
-        rows = measure(options)
+        rows = measure(prepare(options), options.repeats)
     except InputError as error:
         print(f"experiments.cost: {error}", file=sys.stderr)
         return 2

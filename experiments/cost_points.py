@@ -12,9 +12,9 @@ import numpy as np
 
 from baselines.greedy import greedy
 from baselines.result import Budget
-from experiments.cost import PAPER_MB
 from experiments.cost_int8 import HeardNetwork, Int8Network
 from experiments.cost_model import calculated, delays, propagation
+from experiments.cost_row import PAPER_MB
 from experiments.quality_instances import Instance, Source
 from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.episode import default_steps, run_episode

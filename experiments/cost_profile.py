@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from experiments.batch import Parser, command, natural
-from experiments.cost import LARGE_TEMPERATURE, NETWORKS
-from experiments.cost_engines import problem
+from experiments.cost import NETWORKS
+from experiments.cost_case import LARGE_TEMPERATURE, load_problem
 from policy.checkpoint import Checkpoint, load_checkpoint
 from policy.episode import Episode
 from policy.mpnn import Network
@@ -59,11 +59,11 @@ class Profile:
 
 def profiled(name: str, checkpoint: Checkpoint, label: str, *, increments: int, seed: int) -> Profile:
     """Play an episode on a network's own or uniform traffic and return what it spent; raises InputError."""
-    topology, traffic, steps = problem(name, seed)
-    large = name.startswith("synth")
+    problem = load_problem(name, seed)
+    topology, traffic, large = problem.topology, problem.traffic, problem.large
     temperature = LARGE_TEMPERATURE if large else checkpoint.temperature
     opening = 1 if large else checkpoint.opening
-    decisions = -(-steps // increments)
+    decisions = -(-problem.steps // increments)
     patience = 0 if large else checkpoint.patience(decisions)
     network = Network(checkpoint.preset, checkpoint.parameters)
     state = Episode(

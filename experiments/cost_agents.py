@@ -1,0 +1,110 @@
+"""The agents' rows of Table I: the main job, run on a fabric, and what its files say."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from baselines.result import Budget, Result
+from emulation.records import Summary
+from experiments.cost_case import Case
+from experiments.cost_engines import calibration
+from experiments.cost_model import delays, propagation
+from experiments.cost_row import Row
+from experiments.main_job import RunFailed, run_main_job
+from routing.errors import InputError
+from routing.state import RoutingState, inverse_capacity
+from routing.traffic import save_traffic
+
+Kernel = tuple[float, float]  # frames and bytes per link
+
+
+def distributed(case: Case, fabric: str, full: Result, repeats: int) -> Row:
+    """Measure agents on a fabric, ``loopback`` or ``mininet``; `full` is what greedy reaches at T.
+
+    Raises InputError if a run fails or its files lack the counters.
+    """
+    before = calibration()
+    runs = [_run(case, fabric) for _ in range(repeats)]
+    return agents_row(case, fabric, full, runs, min(before, calibration()))
+
+
+def agents_row(
+    case: Case, fabric: str, full: Result, runs: list[tuple[Summary, Kernel | None]], calibration_s: float
+) -> Row:
+    """Return the row of the fastest run. Raises InputError if nothing was counted in it."""
+    summary, kernel = min(runs, key=lambda run: run[0].time_s.episode or float("inf"))
+    topology, cost, seconds = case.problem.topology, summary.overhead, summary.time_s.episode
+    if (
+        seconds is None
+        or cost.frames_per_link is None
+        or cost.bytes_per_link is None
+        or cost.wire_bytes_per_link is None
+        or cost.hidden_state_bytes_per_link is None
+        or cost.sharing_bytes_per_link is None
+        or cost.control_bytes_per_link is None
+    ):
+        raise InputError(f"{topology.name} on {fabric}: {summary.status}, nothing counted: {summary.reason}")
+    # Mininet's matrix is scaled to its slower links; ratios stay, and before the run OSPF has its default weights.
+    ospf = RoutingState(topology, case.problem.traffic, inverse_capacity(topology)).mlu
+    reached = min(summary.mlu.after.predicted, summary.mlu.before.predicted) / summary.mlu.before.predicted
+    return Row(
+        topology=topology.name,
+        engine=fabric,
+        steps=case.steps,
+        increments=case.increments,
+        opening=case.opening,
+        patience=case.patience,
+        temperature=case.temperature,
+        decisions=summary.steps,
+        seconds=seconds,
+        calibration_s=calibration_s,
+        repeats=len(runs),
+        mlu=reached * ospf,
+        greedy_mlu=full.mlu,
+        greedy_seconds=full.seconds,
+        greedy_same_time_mlu=case.greedy(Budget(seconds=seconds)).mlu,
+        frames_per_link=cost.frames_per_link,
+        bytes_per_link=cost.bytes_per_link,
+        wire_bytes_per_link=cost.wire_bytes_per_link,
+        hidden_state_bytes_per_link=cost.hidden_state_bytes_per_link,
+        sharing_bytes_per_link=cost.sharing_bytes_per_link,
+        control_bytes_per_link=cost.control_bytes_per_link,
+        repeated_bytes_per_link=cost.repeated_bytes_per_link or 0.0,
+        mqtt_bytes_per_router=cost.mqtt_bytes_per_router,
+        rate_mb_s=cost.wire_bytes_per_link / seconds / 1e6,
+        mean_compute_s_per_router=summary.computing.cpu_s_mean if summary.computing else None,
+        compute_s_per_router=summary.computing.cpu_s_busiest if summary.computing else None,
+        propagation_s=propagation(topology, delays(topology), summary.steps, case.policy.preset.rounds),
+        calculated=False,
+        kernel_frames_per_link=kernel[0] if kernel else None,
+        kernel_bytes_per_link=kernel[1] if kernel else None,
+        counts_apart=summary.counted.apart if summary.counted else None,
+    )
+
+
+def _run(case: Case, fabric: str) -> tuple[Summary, Kernel | None]:
+    """Run the main job once; return its summary and what the kernel counted, if it did."""
+    problem = case.problem
+    with tempfile.TemporaryDirectory(prefix="lockstep-cost-") as folder:
+        traffic, out = Path(folder) / "traffic.npy", Path(folder) / "run"
+        if problem.own:
+            save_traffic(traffic, problem.traffic, problem.topology)
+        arguments = [problem.name, "--fabric", fabric, "--load", "0" if fabric == "loopback" else "0.9"]
+        arguments += ["--traffic", str(traffic) if problem.own else "uniform", "--seed", str(case.seed)]
+        arguments += ["--steps", str(case.steps), "--patience", str(case.patience), "--checkpoint", case.checkpoint]
+        if fabric == "mininet":
+            arguments += ["--window", "1"]
+        try:
+            summary = run_main_job(arguments, out)
+        except RunFailed as error:
+            raise InputError(f"{problem.topology.name} on {fabric}: {error}") from error
+        with (out / "links.csv").open(newline="", encoding="utf-8") as lines:
+            rows = list(csv.DictReader(lines))
+    if not all(row["kernel_frames"] for row in rows):
+        return summary, None
+    counts = np.array([[float(row["kernel_frames"]), float(row["kernel_bytes"])] for row in rows]).mean(axis=0)
+    return summary, (float(counts[0]), float(counts[1]))
