@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from agent.control import Start, Status
 from coordinator.membership import Proposal, propose
@@ -25,6 +25,7 @@ class Gathering:
     moved_at : when an agent came or went
     changed_at : when the links or members of the last proposal changed
     away : routers that cannot take part by it: offline, or not heard by their neighbours
+    online : routers whose agents are online, a view that follows
     """
 
     def __init__(self, topology: Topology, patience: Patience) -> None:
@@ -33,6 +34,7 @@ class Gathering:
         self._topology = topology
         self._patience = patience
         self._agents: dict[str, Status] = {}
+        self.online: Collection[str] = self._agents.keys()
         self._strangers: set[str] = set()
         self._met: set[str] = set()  # routers that have been ready
         self._proposal: Proposal | None = None

@@ -26,6 +26,7 @@ from agent.mqtt import (
     subscribe,
 )
 from coordinator.events import Event
+from coordinator.overhead import MqttOverhead
 from coordinator.protocol import CoordinatorProtocol, Request
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Coordinator:
     ----------
     events : what happened, in order
     malformed : payloads that were dropped because they could not be decoded
+    overhead : what the newest optimisation has cost over MQTT so far
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Coordinator:
         self.protocol = protocol
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.malformed = 0
+        self.overhead = MqttOverhead()
         self._broker = broker
         self._identifier = f"lockstep/{domain}/coordinator"
         self._topics = Topics(domain)
@@ -76,6 +79,7 @@ class Coordinator:
 
     def submit(self, request: Request) -> None:
         """Run an episode as soon as all agents are ready; supersedes what runs or waits."""
+        self.overhead = MqttOverhead()
         self.protocol.submit(request, _now())
         self._turn()
 
@@ -104,6 +108,8 @@ class Coordinator:
         """Carry out what the protocol wants after it was fed."""
         while (event := self.protocol.next_event()) is not None:
             self.events.put_nowait(event)
+        if self.protocol.idle:
+            self.overhead.end()
         self._unsent.extend(self.protocol.messages_to_publish())
         self._work.set()
         self._rearm.set()
@@ -139,7 +145,9 @@ class Coordinator:
     async def _receive(self, client: aiomqtt.Client) -> None:
         async for packet in client.messages:
             try:
-                message = read_message(packet.topic.value, payload_of(packet))
+                topic, payload = packet.topic.value, payload_of(packet)
+                self.overhead.received(topic, payload)
+                message = read_message(topic, payload)
             except MalformedMessage as error:
                 self.malformed += 1
                 logger.warning("dropped a message on %s: %s", packet.topic, error)
@@ -158,7 +166,9 @@ class Coordinator:
         while self._unsent:
             message = self._unsent[0]
             topic = self._topics.start if isinstance(message, Start) else self._topics.cancel
-            await publish(client, topic, encode(message))
+            payload = encode(message)
+            self.overhead.sent(topic, payload, len(self.protocol.online))
+            await publish(client, topic, payload)
             self._unsent.popleft()
 
 

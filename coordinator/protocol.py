@@ -2,9 +2,8 @@
 
 The rules:
 
-1. There is one episode at a time. A request waits until the agents allow an epoch (`coordinator.membership`) and no
-   episode runs. Agents that were never there are waited for until nothing has changed for `gather_s`, those that were
-   lost only for `settle_s`.
+1. One episode at a time: a request waits until the agents allow an epoch (`coordinator.membership`) and none runs. Who
+   was never there is waited for until nothing has changed for `gather_s`, agents that were lost only for `settle_s`.
 2. A newer request supersedes: the running episode is cancelled, and the new one starts when the old one has ended. Of
    the requests that wait, only the newest is kept.
 3. An episode ends when every member's result is in, or when nothing was heard of it for `silence_s`. If only agents are
@@ -58,6 +57,7 @@ class CoordinatorProtocol:
         self._patience = patience or Patience()
         self._next_number = first
         self._gathering = Gathering(topology, self._patience)
+        self.online = self._gathering.online
         self._aftermath = Aftermath(topology, self._patience, scale, first)
         self._connected = self._was_ready = self._blocked = False
         self._not_before = 0.0  # no episode is given up before

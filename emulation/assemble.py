@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.control import LinkCounters, Result
-from agent.program import OVERHEAD_FILE
 from coordinator.outcome import Outcome
+from coordinator.overhead import MqttOverhead
+from emulation.counters import IP_HEADERS, WIRE_HEADERS, counters_by_link, overhead
 from emulation.inputs import Inputs
 from emulation.measure import LinkLoads
 from emulation.optimise import MARGIN_MILLI
@@ -30,7 +28,6 @@ from emulation.records import (
     Mlu,
     Ospf,
     Outage,
-    Overhead,
     Status,
     Summary,
     Times,
@@ -38,9 +35,6 @@ from emulation.records import (
 from routing.state import RoutingState
 from routing.subnetwork import Subnetwork
 from routing.topology import Topology
-
-WIRE_HEADERS = 8 + 20 + 14  # UDP, IPv4 and Ethernet, without preamble and check sequence
-IP_HEADERS = 8 + 20  # what the kernel's counters have besides the payload
 
 _LIBRARIES = ("numpy", "numba", "msgspec", "uvloop", "aiomqtt", "safetensors")
 
@@ -52,6 +46,7 @@ class Seen:
     Attributes
     ----------
     outcome : of the episode
+    mqtt : what it cost between coordinator and agents
     before, after : loads of all links
     kernel : frames and IP bytes per link that the kernel counted while the agents optimised, (L,) each
     routes : kernel routes as the model's, and all of them, after the commit
@@ -63,6 +58,7 @@ class Seen:
     """
 
     outcome: Outcome
+    mqtt: MqttOverhead
     before: LinkLoads | None
     after: LinkLoads | None
     kernel: tuple[NDArray[np.int64], NDArray[np.int64]] | None
@@ -107,12 +103,6 @@ def state_after(plan: Plan, outcome: Outcome, left: Subnetwork) -> RoutingState:
     return RoutingState(left.network, left.traffic(plan.traffic), weights, ecmp=plan.options.ecmp)
 
 
-def counters_by_link(results: Mapping[str, Result], num_links: int) -> list[LinkCounters] | None:
-    """Return what was sent over each link, in link order; None unless every router has reported."""
-    found = {counters.link: counters for result in results.values() for counters in result.counters}
-    return [found[link] for link in range(num_links)] if len(found) == num_links else None
-
-
 def summary(plan: Plan, seen: Seen) -> Summary:
     """Return ``summary.json``."""
     options, topology, outcome = plan.options, plan.topology, seen.outcome
@@ -146,7 +136,7 @@ def summary(plan: Plan, seen: Seen) -> Summary:
             lsdb_verified=outcome.lsdb_verified if emulated and outcome.verdict == "committed" else None,
             routes_verified=seen.routes,
         ),
-        overhead=overhead(counters_by_link(outcome.results, topology.num_links)),
+        overhead=overhead(counters_by_link(outcome.results, topology.num_links), seen.mqtt, topology.num_nodes),
         time_s=Times(
             bring_up=seen.bring_up_s,
             episode=max((result.episode_s for result in outcome.results.values()), default=None),
@@ -156,53 +146,6 @@ def summary(plan: Plan, seen: Seen) -> Summary:
         failure=seen.failure,
         computing=seen.computing,
         counted=seen.counted,
-    )
-
-
-def counted(folders: Iterable[Path], kernel: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Counted | None:
-    """Return what agents and kernels counted in all; None unless every agent has left its totals.
-
-    folders : of the routers, whose agents have ended
-    kernel : frames and bytes of IP packets per link since the start, (L,) each
-    """
-    totals: list[LinkCounters] = []
-    for folder in folders:
-        path = folder / OVERHEAD_FILE
-        if not path.exists():
-            return None
-        totals += msgspec.json.decode(path.read_bytes(), type=list[LinkCounters])
-    frames = int(kernel[0].sum())
-    return Counted(
-        agents_frames=sum(one.frames for one in totals),
-        agents_bytes=sum(one.bytes for one in totals),
-        kernel_frames=frames,
-        kernel_bytes=int(kernel[1].sum()) - IP_HEADERS * frames,
-    )
-
-
-def overhead(counters: Sequence[LinkCounters] | None) -> Overhead:
-    """Return the means over links."""
-    if counters is None:
-        return Overhead(
-            frames_per_link=None,
-            bytes_per_link=None,
-            hidden_state_bytes_per_link=None,
-            sharing_bytes_per_link=None,
-            control_bytes_per_link=None,
-            wire_bytes_per_link=None,
-        )
-    links = len(counters)
-    frames = sum(one.frames for one in counters)
-    octets = sum(one.bytes for one in counters)
-    return Overhead(
-        frames_per_link=frames / links,
-        bytes_per_link=octets / links,
-        hidden_state_bytes_per_link=sum(one.hidden_bytes for one in counters) / links,
-        sharing_bytes_per_link=sum(one.sharing_bytes for one in counters) / links,
-        control_bytes_per_link=sum(one.control_bytes for one in counters) / links,
-        wire_bytes_per_link=(octets + WIRE_HEADERS * frames) / links,
-        repeated_frames_per_link=sum(one.retransmitted_frames for one in counters) / links,
-        repeated_bytes_per_link=sum(one.retransmitted_bytes for one in counters) / links,
     )
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from agent.credentials import Door
 from coordinator.outcome import Outcome
+from coordinator.overhead import MqttOverhead
 from emulation import assemble
 from emulation.agentconf import Place, agent_config, on_fabric, on_loopback, write_shared
 from emulation.agents import Agents
 from emulation.assemble import Seen
 from emulation.console import EpisodeProgress, RunConsole
+from emulation.counters import counted_in_all
 from emulation.doors import Doors, own_doors, relayed, users_doors
 from emulation.fabric import Fabric
 from emulation.inputs import write_inputs
@@ -55,7 +57,7 @@ def run_emulated(
                 before = measured(plan, fabric, traffic, console, "measure before")
                 counted = fabric.agent_counters()
                 outage = OutageRun(plan, fabric, traffic, agents.kill) if plan.failure else None
-                outcome, computing = _episode(plan, doors.coordinator.door(), agents, console, outage)
+                outcome, mqtt, computing = _episode(plan, doors.coordinator.door(), agents, console, outage)
                 if outage:
                     outage.stop_watching(outcome.verdict == "committed")
                 left = outage.left if outage else without(plan.topology, ())
@@ -67,10 +69,11 @@ def run_emulated(
                 failure = outage.finish(outcome.verdict == "committed") if outage else None
                 kernel = tuple(now - then_ for now, then_ in zip(fabric.agent_counters(), counted, strict=True))
                 after = measured(plan, fabric, traffic, console, "measure after")
-        counted_all = assemble.counted(map(fabric.folder, range(plan.topology.num_nodes)), fabric.agent_counters())
+        counted_all = counted_in_all(map(fabric.folder, range(plan.topology.num_nodes)), fabric.agent_counters())
         commit_s = _commit_s(outcome)
         seen = Seen(
             outcome=outcome,
+            mqtt=mqtt,
             before=before,
             after=after,
             kernel=(kernel[0], kernel[1]),
@@ -104,9 +107,10 @@ def run_loopback(plan: Plan, folder: Path, console: RunConsole) -> int:
         _agents(plan, folder, on_loopback(plan.topology), doors, console, router_folder) as agents,
     ):
         bring_up_s = time.monotonic() - began
-        outcome, computing = _episode(plan, doors.coordinator.door(), agents, console)
+        outcome, mqtt, computing = _episode(plan, doors.coordinator.door(), agents, console)
     seen = Seen(
         outcome=outcome,
+        mqtt=mqtt,
         before=None,
         after=None,
         kernel=None,
@@ -165,7 +169,7 @@ def _agents(
 
 def _episode(
     plan: Plan, door: Door, agents: Agents, console: RunConsole, outage: OutageRun | None = None
-) -> tuple[Outcome, Computing | None]:
+) -> tuple[Outcome, MqttOverhead, Computing | None]:
     """Let the agents decide, showing how they get on, and let fail what is to fail meanwhile."""
     live, start = (
         plan.live.mlu,
@@ -195,13 +199,13 @@ def _episode(
             outage.on_step(step)
 
     with waiting:
-        outcome = optimise(plan, door, watch=agents.check_alive, on_waiting=on_waiting, on_step=on_step)
+        outcome, mqtt = optimise(plan, door, watch=agents.check_alive, on_waiting=on_waiting, on_step=on_step)
     computing = usage.end(outcome.root.steps * plan.checkpoint.preset.rounds if outcome.root else 0)
     if outage is not None:
         outage.episode_ended()
     for shown in progress[-1:]:
         shown.finish(outcome.reason)
-    return outcome, computing
+    return outcome, mqtt, computing
 
 
 def _report(plan: Plan, folder: Path, seen: Seen, started: str, console: RunConsole) -> int:

@@ -12,6 +12,7 @@ from agent.credentials import Door
 from coordinator.events import EpisodeEnded, StepDone
 from coordinator.mqtt import Coordinator
 from coordinator.outcome import Outcome
+from coordinator.overhead import MqttOverhead
 from coordinator.protocol import CoordinatorProtocol, Patience, Request, first_episode
 from coordinator.request import make_request
 from emulation.crowding import crowding
@@ -46,8 +47,10 @@ def request(plan: Plan) -> Request:
     )
 
 
-def optimise(plan: Plan, door: Door, *, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep) -> Outcome:
-    """Wait until all agents are ready, run one episode, and return its outcome.
+def optimise(
+    plan: Plan, door: Door, *, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
+) -> tuple[Outcome, MqttOverhead]:
+    """Wait until all agents are ready, run one episode, and return its outcome and what it has cost over MQTT.
 
     Parameters
     ----------
@@ -66,7 +69,7 @@ def optimise(plan: Plan, door: Door, *, watch: Callable[[], None], on_waiting: O
 
 async def _optimise(
     plan: Plan, door: Door, watch: Callable[[], None], on_waiting: OnWaiting, on_step: OnStep
-) -> Outcome:
+) -> tuple[Outcome, MqttOverhead]:
     patience = Patience(silence_s=Patience.silence_s * crowding(plan.topology.num_nodes), gather_s=READY_S)
     protocol = CoordinatorProtocol(plan.topology, first=first_episode(time.time()), patience=patience)
     coordinator = Coordinator(protocol, door.address, tls=door.tls)
@@ -81,7 +84,7 @@ async def _optimise(
         for task in others:
             if task.done():
                 task.result()  # they end only by what went wrong
-        return await following
+        return await following, coordinator.overhead
     finally:
         for task in others:
             task.cancel()

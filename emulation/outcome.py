@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from emulation.records import Computing, LinkRow, Outage, Summary
+from emulation.records import Computing, LinkRow, Outage, Overhead, Summary
 
 _MOST = 5
 _BEFORE, _AFTER = "before", "after"
@@ -121,6 +121,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
         if summary.counted is not None:
             sent += f"; kernels and agents count alike to {summary.counted.apart:.2%}"
         facts.append(("per link", sent))
+    if (told := mqtt_words(cost)) is not None:
+        facts.append(("MQTT", told))
     phases = (
         ("bring-up", times.bring_up),
         ("episode", times.episode),
@@ -142,6 +144,18 @@ def computing_words(computing: Computing) -> str:
         f"{computing.share:.0%} of {computing.cores} cores, {computing.memory_bytes / 1e6:.1f} MB each, "
         f"{computing.rounds_per_s:,.0f} rounds per second"
     )
+
+
+def mqtt_words(cost: Overhead) -> str | None:
+    """Say in a few words what a router and the coordinator told each other; None if it was not counted."""
+    octets, start, messages = (
+        cost.mqtt_bytes_per_router,
+        cost.mqtt_start_bytes_per_router,
+        cost.mqtt_messages_per_router,
+    )
+    if octets is None or start is None or messages is None:
+        return None
+    return f"{_kilobytes(octets)} per router in {messages:.1f} messages, {_kilobytes(start)} of it the start"
 
 
 def failure_words(failure: Outage) -> str:

@@ -45,11 +45,16 @@ class Ospf(Struct, frozen=True, kw_only=True):
 
 
 class Overhead(Struct, frozen=True, kw_only=True):
-    """The agents' traffic per directed link: mean over links, whole optimisation. None: not counted.
+    """What the optimisation cost. None: not counted. `..._per_link`: the agents' traffic, mean over directed links.
 
     `bytes_per_link` is UDP payload with header and tag, and the sum of the hidden-state, sharing and control bytes;
     `wire_bytes_per_link` adds UDP, IP and Ethernet headers. `repeated_...` are what was sent once more, among the
-    rest.
+    rest. Nothing of MQTT is in these.
+
+    `mqtt_..._per_router`: what passed between coordinator and agents over MQTT, both ways, mean over routers, from the
+    first `Start` to the end, all attempts. Bytes are topic and payload of each PUBLISH, once for each router that
+    it goes to or comes from (not the headers of MQTT, TLS and TCP, nor acknowledgements; `coordinator.overhead`);
+    `mqtt_start_bytes_per_router` is the `Start` among them, which carries the traffic matrix.
     """
 
     frames_per_link: Amount | None
@@ -60,6 +65,9 @@ class Overhead(Struct, frozen=True, kw_only=True):
     wire_bytes_per_link: Amount | None
     repeated_frames_per_link: Amount | None = None
     repeated_bytes_per_link: Amount | None = None
+    mqtt_bytes_per_router: Amount | None = None
+    mqtt_start_bytes_per_router: Amount | None = None
+    mqtt_messages_per_router: Amount | None = None
 
 
 class Counted(Struct, frozen=True, kw_only=True):

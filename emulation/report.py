@@ -14,7 +14,7 @@ import numpy as np
 from emulation.atomic import write_atomic
 from emulation.figures import MAX_ROWS, draw_bytes, draw_steps, draw_utilization
 from emulation.netmap import MapData, draw_maps, save_map
-from emulation.outcome import computing_words, failure_words
+from emulation.outcome import computing_words, failure_words, mqtt_words
 from emulation.overheadmap import draw_overhead
 from emulation.records import Level, LinkRow, Summary
 from emulation.report_style import STYLE
@@ -161,10 +161,12 @@ def _bytes_figure(run: Run) -> str:
 
 
 def _overhead_caption(summary: Summary, rows: Sequence[LinkRow]) -> str:
-    """Say the means per link, and how well the kernel's counters agree with the agents' own."""
+    """Say the means per link, how well the kernel's counters agree with the agents' own, and what MQTT took."""
     cost = summary.overhead
+    told = mqtt_words(cost)
+    control = "" if told is None else f"Over MQTT, between coordinator and agents: {told}."
     if cost.frames_per_link is None or cost.bytes_per_link is None:
-        return ""
+        return control
     words = f"Mean per link for the whole optimisation: {cost.frames_per_link:,.0f} frames, "
     words += f"{_kilobytes(cost.bytes_per_link)} of UDP payload (hidden states "
     words += f"{_kilobytes(cost.hidden_state_bytes_per_link)}, sharing {_kilobytes(cost.sharing_bytes_per_link)}, "
@@ -173,7 +175,7 @@ def _overhead_caption(summary: Summary, rows: Sequence[LinkRow]) -> str:
     if counted:
         kernel, agents = (sum(numbers) for numbers in zip(*counted, strict=True))
         words += f" Kernel counters saw {kernel / agents:.2%} of the frames that the agents counted."
-    return words
+    return f"{words} {control}".rstrip()
 
 
 def _kilobytes(amount: float | None) -> str:

@@ -68,6 +68,15 @@ def test_every_link_carried_what_the_rounds_need(forked: tuple[Path, dict[str, o
         assert row.bytes < 1400 * row.frames
 
 
+def test_what_went_over_mqtt_is_counted(forked: tuple[Path, dict[str, object]]) -> None:
+    """Each router hears one start and answers with status and result; the root tells the start and every step."""
+    cost = forked[1]["overhead"]
+    matrix, weights = RING.num_nodes**2 * 8, RING.num_links * 2
+    assert matrix + weights < cost["mqtt_start_bytes_per_router"] < matrix + weights + 500  # type: ignore[index]
+    assert cost["mqtt_bytes_per_router"] > cost["mqtt_start_bytes_per_router"] + 2 * weights  # type: ignore[index]
+    assert cost["mqtt_messages_per_router"] >= 3 + (STEPS + 1) / RING.num_nodes  # type: ignore[index]
+
+
 @pytest.mark.parametrize("options", [("--spawn", "exec"), ("--share", "logits")], ids=["exec", "logits"])
 def test_agents_that_are_started_or_share_otherwise_decide_the_same(
     options: tuple[str, ...], forked: tuple[Path, dict[str, object]], tmp_path: Path

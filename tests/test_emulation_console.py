@@ -76,6 +76,7 @@ def test_outcome_says_what_changed_and_what_it_cost(rows: tuple[LinkRow, ...]) -
     assert found["measured"].split() == ["measured", "1.074", "0.645", "-39.9%"]
     assert "4 of 12 changed, LSDB verified, 20 of 20 routes verified" in found["costs"]
     assert "1,306 frames, 90.1 kB (hidden states 80.0 kB, sharing 9.1 kB, control 1.0 kB); 150.0 kB on" in found["per"]
+    assert "2.9 kB per router in 5.4 messages, 2.3 kB of it the start" in found["MQTT"]
     assert "bring-up 3.20 s, episode 1.50 s, commit 0.40 s, total 23.50 s" in found["time"]
     assert found["report"].split() == ["report", "runs/1/report.html"]
     loaded = [text for text in lines if text.count("->") >= 2]

@@ -21,7 +21,8 @@ SUMMARY_KEYS = (
     "mlu.before.measured mlu.after.predicted mlu.after.measured agreement.digest agreement.routers ospf.costs_changed "
     "ospf.lsdb_verified ospf.routes_verified overhead.frames_per_link overhead.bytes_per_link "
     "overhead.hidden_state_bytes_per_link overhead.sharing_bytes_per_link overhead.control_bytes_per_link "
-    "overhead.wire_bytes_per_link time_s.bring_up time_s.episode time_s.commit time_s.total"
+    "overhead.wire_bytes_per_link overhead.mqtt_bytes_per_router overhead.mqtt_start_bytes_per_router "
+    "overhead.mqtt_messages_per_router time_s.bring_up time_s.episode time_s.commit time_s.total"
 ).split()
 LINK_COLUMNS = (
     "link,src,dst,capacity_bps,weight_live,weight_after,utilization_before_predicted,utilization_before_measured,"
@@ -50,6 +51,16 @@ def test_summary_has_the_documented_keys(run_folder: Path) -> None:
         for part in key.split("."):
             value = value[part]
     assert stored["ospf"]["routes_verified"] == [20, 20]
+
+
+def test_a_summary_from_before_mqtt_was_counted_is_read(tmp_path: Path) -> None:
+    """What it lacks was not counted."""
+    stored = json.loads(results.to_json(make_summary()))
+    stored["overhead"] = {key: value for key, value in stored["overhead"].items() if not key.startswith("mqtt_")}
+    (tmp_path / "summary.json").write_text(json.dumps(stored))
+    read = results.read_summary(tmp_path).overhead
+    assert (read.mqtt_bytes_per_router, read.mqtt_start_bytes_per_router, read.mqtt_messages_per_router) == (None,) * 3
+    assert read.wire_bytes_per_link == 150_000.0
 
 
 def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
