@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.growth import LAWS, QUICK, main
+from experiments.growth import LAWS, QUICK, main, measure
 from experiments.growth_model import fitted, links_of, matrix_bytes, state_bytes, steps_of
+from policy.checkpoint import load_checkpoint
+from policy.episode import Episode
 from routing.formats import load_network
 from routing.state import RoutingState, inverse_capacity
 
@@ -52,7 +54,29 @@ def test_the_command_writes_rows_fits_and_the_figure(tmp_path: Path, capsys: pyt
     assert "10,000 routers" in (tmp_path / "growth.md").read_text() and len(QUICK) > 1
 
 
-@pytest.mark.parametrize("arguments", [["--sizes", "10"], ["--sizes", "ten,20"], ["--checkpoint", "none"], ["--what"]])
+def test_a_router_computes_all_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied: list[list[int]] = []
+    apply = Episode.apply
+
+    def noting(state: Episode, links: list[int]) -> float:
+        applied.append(links)
+        return apply(state, links)
+
+    monkeypatch.setattr(Episode, "apply", noting)
+    checkpoint = load_checkpoint("default")
+    row = measure(load_network("synth:60:210"), checkpoint, 1, 1)
+    central, router = applied[-2 * row.steps : -row.steps], applied[-row.steps :]
+    assert row.steps == steps_of(210) == len(applied) // 2 - 1  # two more to warm up
+    assert central == router and row.router_s > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--sizes", "10"], ["--sizes", "010,10"], ["--sizes", "ten,20"], ["--sizes", "0,20"], ["--sizes", "10,9999999"],
+        ["--repeats", "0"], ["--checkpoint", "none"], ["--what"],
+    ],
+)  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1
