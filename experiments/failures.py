@@ -36,7 +36,7 @@ from routing.errors import InputError
 
 METHODS = (
     "inverse_capacity,greedy,policy,policy@lookahead,policy@moves,local_search,inverse_capacity+segments,"
-    "local_search+segments"
+    "local_search+segments,inverse_capacity+defo"
 )
 BOUND = "optimum"
 _QUICK = {"failed": 3, "scenarios": 2, "matrices": 2, "budget": 0.05}
