@@ -146,7 +146,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 2 bad input, 130 or 143 when interrupted."""
-    return command("convergence", _run, argv)
+    return command("convergence", _run, argv, hint="")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def _write(points: Sequence[Point], folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 2 bad input, 130 or 143 when interrupted."""
-    return command("cost_tradeoff", _run, argv)
+    return command("cost_tradeoff", _run, argv, hint="")
 
 
 if __name__ == "__main__":

@@ -214,7 +214,7 @@ def _write(rows: Sequence[Row], laws: dict[str, Fit], folder: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, 2 bad input, 130 or 143 when interrupted."""
-    return command("growth", _run, argv)
+    return command("growth", _run, argv, hint="")
 
 
 if __name__ == "__main__":
