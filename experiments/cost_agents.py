@@ -37,17 +37,14 @@ def agents_row(
 ) -> Row:
     """Return the row of the fastest run. Raises InputError if nothing was counted in it."""
     summary, kernel = min(runs, key=lambda run: run[0].time_s.episode or float("inf"))
-    topology, cost, seconds = case.problem.topology, summary.overhead, summary.time_s.episode
-    if (
-        seconds is None
-        or cost.frames_per_link is None
-        or cost.bytes_per_link is None
-        or cost.wire_bytes_per_link is None
-        or cost.hidden_state_bytes_per_link is None
-        or cost.sharing_bytes_per_link is None
-        or cost.control_bytes_per_link is None
-    ):
-        raise InputError(f"{topology.name} on {fabric}: {summary.status}, nothing counted: {summary.reason}")
+    topology, cost = case.problem.topology, summary.overhead
+
+    def counted(amount: float | None) -> float:
+        if amount is None:
+            raise InputError(f"{topology.name} on {fabric}: {summary.status}, nothing counted: {summary.reason}")
+        return amount
+
+    seconds, wire = counted(summary.time_s.episode), counted(cost.wire_bytes_per_link)
     # Mininet's matrix is scaled to its slower links; ratios stay, and before the run OSPF has its default weights.
     ospf = RoutingState(topology, case.problem.traffic, inverse_capacity(topology)).mlu
     reached = min(summary.mlu.after.predicted, summary.mlu.before.predicted) / summary.mlu.before.predicted
@@ -67,15 +64,15 @@ def agents_row(
         greedy_mlu=full.mlu,
         greedy_seconds=full.seconds,
         greedy_same_time_mlu=case.greedy(Budget(seconds=seconds)).mlu,
-        frames_per_link=cost.frames_per_link,
-        bytes_per_link=cost.bytes_per_link,
-        wire_bytes_per_link=cost.wire_bytes_per_link,
-        hidden_state_bytes_per_link=cost.hidden_state_bytes_per_link,
-        sharing_bytes_per_link=cost.sharing_bytes_per_link,
-        control_bytes_per_link=cost.control_bytes_per_link,
-        repeated_bytes_per_link=cost.repeated_bytes_per_link or 0.0,
-        mqtt_bytes_per_router=cost.mqtt_bytes_per_router,
-        rate_mb_s=cost.wire_bytes_per_link / seconds / 1e6,
+        frames_per_link=counted(cost.frames_per_link),
+        bytes_per_link=counted(cost.bytes_per_link),
+        wire_bytes_per_link=wire,
+        hidden_state_bytes_per_link=counted(cost.hidden_state_bytes_per_link),
+        sharing_bytes_per_link=counted(cost.sharing_bytes_per_link),
+        control_bytes_per_link=counted(cost.control_bytes_per_link),
+        repeated_bytes_per_link=counted(cost.repeated_bytes_per_link),
+        mqtt_bytes_per_router=counted(cost.mqtt_bytes_per_router),
+        rate_mb_s=wire / seconds / 1e6,
         mean_compute_s_per_router=summary.computing.cpu_s_mean if summary.computing else None,
         compute_s_per_router=summary.computing.cpu_s_busiest if summary.computing else None,
         propagation_s=propagation(topology, delays(topology), summary.steps, case.policy.preset.rounds),

@@ -122,7 +122,8 @@ SUMMARY = Summary(
     ospf=Ospf(costs_changed=3), time_s=Times(bring_up=1.0, episode=2.0, commit=None, total=3.0),
     overhead=Overhead(
         frames_per_link=60.0, bytes_per_link=3000.0, hidden_state_bytes_per_link=1900.0, sharing_bytes_per_link=1000.0,
-        control_bytes_per_link=100.0, wire_bytes_per_link=5520.0, mqtt_bytes_per_router=4000.0,
+        control_bytes_per_link=100.0, wire_bytes_per_link=5520.0, repeated_bytes_per_link=0.0,
+        mqtt_bytes_per_router=4000.0,
     ),
     computing=Computing(
         cpu_s_mean=0.02, cpu_s_busiest=0.05, cores=2, share=0.3, memory_bytes=1e7, rounds_per_s=15.0
@@ -153,13 +154,12 @@ def test_the_row_of_agents_has_the_figures_of_their_own_run() -> None:
     assert "| 180 | 4.0 | 0.00276 | 1.32 | 0.02 | 0.05 |" in printed and printed.count("\n| gbn | loopback |") == 1
 
 
-def test_a_run_without_counts_is_no_row() -> None:
-    none = msgspec.structs.replace(SUMMARY.overhead, control_bytes_per_link=None)
+@pytest.mark.parametrize("missing", ["control_bytes_per_link", "mqtt_bytes_per_router"])
+def test_a_run_without_counts_is_no_row(missing: str) -> None:
+    summary = msgspec.structs.replace(SUMMARY, overhead=msgspec.structs.replace(SUMMARY.overhead, **{missing: None}))
     case = gbn_case()
     with pytest.raises(InputError, match="gbn on loopback: committed, nothing counted"):
-        agents_row(
-            case, "loopback", case.greedy(Budget(steps=1)), [(msgspec.structs.replace(SUMMARY, overhead=none), None)], 0
-        )
+        agents_row(case, "loopback", case.greedy(Budget(steps=1)), [(summary, None)], 0.04)
 
 
 def test_the_papers_figures_stand_beside_a_network_whatever_its_file_is_called(
