@@ -1,4 +1,4 @@
-"""What long commands share: tasks in processes, every result kept at once, progress, and a clean end."""
+"""What commands share: tasks in processes, every result kept at once, progress, a table, and a clean end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from experiments.quality_journal import Journal, Record, Task
 from experiments.quality_workers import Failure, outcomes
@@ -73,6 +74,13 @@ def work(tasks: Sequence[Task], solve: Callable[[Task], Record], journal: Journa
                 bar, advance=1, description=f"{outcome['topology']} {outcome['traffic']} {outcome['matrix']}"
             )
     return failed
+
+
+def show(table: Table) -> None:
+    """Print a table with every cell on one line, also where the screen is narrower, or where there is none."""
+    console = Console()
+    wide = console.measure(table, options=console.options.update(width=sys.maxsize)).maximum
+    Console(width=max(console.width, wide)).print(table)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import os
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from experiments.batch import show
 from experiments.faults_campaign import Row, full_trials, run_campaign
 from experiments.faults_journal import Journal
 from experiments.faults_live import LIVE_FAULTS, run_live
@@ -115,7 +117,7 @@ def _run(args: argparse.Namespace, journal: Journal) -> int:
     if args.json:
         print(json.dumps({"rows": [row.record() for row in rows.values()]}))
     else:
-        Console().print(table(list(rows.values())))
+        show(table(list(rows.values())))
     return VIOLATED if any(row.violated for row in rows.values()) else DONE
 
 
@@ -135,7 +137,7 @@ def table(rows: Sequence[Row]) -> Table:
 def _times(values: Sequence[float]) -> str:
     if not values:
         return "-"
-    return f"{sorted(values)[len(values) // 2]:.2f} {max(values):.2f}"
+    return f"{statistics.median(values):.2f} {max(values):.2f}"
 
 
 def _bad(message: str) -> int:

@@ -16,10 +16,10 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from emulation.processes import EmulationError
+from experiments.batch import show
 from experiments.faults_broker_cases import CASES, NEEDS_ROOT
 from experiments.faults_broker_trial import Missed, Trial
 from routing.errors import InputError
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps({"down_s": args.down, "rows": [trial.record() for trial in trials]}))
     else:
-        Console().print(table(trials, args.down))
+        show(table(trials, args.down))
     return VIOLATED if any(trial.violations for trial in trials) else DONE
 
 
@@ -97,8 +97,8 @@ def table(trials: Sequence[Trial], down_s: float) -> Table:
     """Return one line per case: counts, and seconds (median and longest)."""
     result = Table(title=f"The broker is away for {down_s:g} s (seconds: median, longest)")
     for title in (
-        "case", "trials", "violations", "episodes", "results told", "had in the dark", "agents cut", "paths moved",
-        "told lost", "reachable", "back", "all told", "next episode",
+        "case", "trials", "violations", "episodes", "results\ntold", "had in\nthe dark", "agents\ncut", "paths\nmoved",
+        "told lost", "reachable", "back", "all told", "next\nepisode",
     ):  # fmt: skip
         result.add_column(title, justify="left" if title in ("case", "episodes") else "right")
     for name in dict.fromkeys(trial.case for trial in trials):

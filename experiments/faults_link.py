@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from experiments.batch import show
 from experiments.faults_emulation import in_network
 from experiments.faults_live_network import LiveNetwork
 from experiments.faults_live_programs import RECOVERED_S, STEPS
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps({"rows": [{**asdict(one), "apart": one.apart} for one in failures]}))
     else:
-        Console().print(table(failures))
+        show(table(failures))
     return DONE
 
 
