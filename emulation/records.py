@@ -45,11 +45,11 @@ class Ospf(Struct, frozen=True, kw_only=True):
 
 
 class Overhead(Struct, frozen=True, kw_only=True):
-    """What the optimisation cost. None: not counted. `..._per_link`: the agents' traffic, mean over directed links.
+    """What the optimisation cost. None: not counted.
 
-    `bytes_per_link` is UDP payload with header and tag, and the sum of the hidden-state, sharing and control bytes;
-    `wire_bytes_per_link` adds UDP, IP and Ethernet headers. `repeated_...` are what was sent once more, among the
-    rest. Nothing of MQTT is in these.
+    `..._per_link`: the agents' traffic in the last attempt, mean over directed links. `bytes_per_link` is UDP payload
+    with header and tag, and the sum of the hidden-state, sharing and control bytes; `wire_bytes_per_link` adds UDP, IP
+    and Ethernet headers. `repeated_...` are what was sent once more, among the rest. Nothing of MQTT is in these.
 
     `mqtt_..._per_router`: what passed between coordinator and agents over MQTT, both ways, mean over routers, from the
     first `Start` to the end, all attempts. Bytes are topic and payload of each PUBLISH, once for each router that
