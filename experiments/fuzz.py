@@ -9,7 +9,6 @@ established session is recorded or damaged, so nothing may be accepted.
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import sys
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from experiments import fuzz_files, fuzz_network, fuzz_programs
+from experiments.batch import Parser, command, natural
 from experiments.fuzz_mutate import damaged
 from experiments.fuzz_network import Target
 from routing.errors import InputError
@@ -108,34 +108,40 @@ def show(tally: Tally, seed: int) -> None:
         print(f"  {what}\n  again: python -m experiments.fuzz --seed {seed} --first {number} --count 1 {tally.target}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code."""
-    parser = argparse.ArgumentParser(
+def parser() -> Parser:
+    """Return the command's arguments."""
+    arguments = Parser(
         prog="python -m experiments.fuzz",
         description=(__doc__ or "").partition("\n\n")[0],
-        epilog="exit codes: 0 nothing found; 1 something found; 2 bad input.",
+        epilog="exit codes: 0 nothing found; 1 something found; 2 bad input; 130, 143 interrupted.",
     )
-    add = parser.add_argument
+    add = arguments.add_argument
     add("targets", nargs="*", metavar="TARGET", help="only these [all; --list names them]")
-    add("--count", type=int, default=10_000, metavar="N", help="inputs per target [10000]")
-    add("--seed", type=int, default=1, metavar="S", help="of the inputs [1]")
-    add("--first", type=int, default=0, metavar="N", help="number of the first input, to go on or repeat [0]")
+    add("--count", type=natural, default=10_000, metavar="N", help="inputs per target, at least 1 [10000]")
+    add("--seed", type=natural, default=1, metavar="S", help="of the inputs [1]")
+    add("--first", type=natural, default=0, metavar="N", help="number of the first input, to go on or repeat [0]")
     add("--json", action="store_true", help="print a JSON line for each target")
     add("--list", action="store_true", help="name the targets and stop")
     add("--print", action="store_true", dest="show_inputs", help="print the inputs instead of feeding them")
-    given = parser.parse_args(argv)
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    return command("fuzz", _main, argv, hint="")
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    given = parser().parse_args(argv)
+    if given.count < 1:
+        raise InputError("--count 0, expected at least 1")
     memory = Path("/dev/shm")
     # Warnings about what was assumed for a damaged network would be a million.
     with without_notices(), tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        try:
-            targets = {target.name: target for target in all_targets(Path(folder))}
-        except InputError as error:
-            print(f"fuzz: {error}", file=sys.stderr)
-            return 2
+        targets = {target.name: target for target in all_targets(Path(folder))}
         unknown = [name for name in given.targets if name not in targets]
         if unknown:
-            print(f"fuzz: no target {unknown[0]!r}, expected {', '.join(targets)}", file=sys.stderr)
-            return 2
+            raise InputError(f"no target {unknown[0]!r}, expected {', '.join(targets)}")
         if given.list:
             print("\n".join(targets))
             return 0

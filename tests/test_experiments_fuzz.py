@@ -99,3 +99,22 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert main(["nonsense"]) == 2
     assert "expected forged, frame" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--count", "0"], "--count 0, expected at least 1"),
+        (["--count", "-1"], "argument --count: '-1', expected a whole number"),
+        (["--first", "-5"], "argument --first: '-5', expected a whole number"),
+        (["--seed", "-1"], "argument --seed: '-1', expected a whole number"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_numbers_with_which_nothing_would_be_tested_are_refused(
+    wrong: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*wrong, "frame"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and len(shown.err.splitlines()) == 1
+    assert shown.err.startswith(f"fuzz: {said}")
