@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from policy_networks import preset, random_arrays, random_topology
 
 from policy.checkpoint import Checkpoint, make_checkpoint, random_parameters, save_checkpoint
 from policy.command import main
-from policy.episode import Episode, default_steps, run_episode
+from policy.episode import Episode, default_steps, default_threads, run_episode
 from policy.mpnn import Network
 from policy.preset import PRESETS
 from policy.sampling import NonFiniteLogit, choose, merge, quantise, scores
@@ -201,6 +202,18 @@ def test_a_network_that_overflows_stops_the_episode() -> None:
             steps=5,
             seed=1,
         )
+
+
+def test_only_very_large_networks_take_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = []
+    for size in (1999, 2000):
+        pairs = [(node, node + 1) for node in range(size - 1)]
+        both = pairs + [(b, a) for a, b in pairs]
+        networks.append(Topology.from_links("line", [str(node) for node in range(size)], both, 1e9))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert [default_threads(topology) for topology in networks] == [1, 2]
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert [default_threads(topology) for topology in networks] == [1, 1]
 
 
 def test_default_steps() -> None:
