@@ -13,23 +13,22 @@ auth  no frame is accepted that no agent has sent (damaged, forged or repeated o
 Decisions are taken from the stream of events of each agent, costs from the OSPF area itself, MLUs from a fresh
 `RoutingState`, sizes from the objects in memory. A router that lies (`liars`) is held to nothing; of the others a
 decision counts as acted on only when the router goes on from it, because it takes a neighbour's next frame to find out
-that the two were told different things.
+that the two were told different things. Which costs a commit may leave, and what an order that comes late may do,
+`faults_commits` says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass
 
 from agent.control import Start
 from agent.epoch import Epoch
 from agent.events import EpisodeEnded, Event, NeighborSilent, SetCosts, StepDone
 from coordinator.outcome import Outcome
+from experiments.faults_commits import Commit, Commits
 from experiments.virtual_ospf import Area
 from experiments.virtual_time import World
 from routing.state import RoutingState
@@ -51,19 +50,6 @@ class Violation:
         return f"{self.invariant} at {self.at:.4f} s: {self.what}"
 
 
-@dataclass
-class Commit:
-    """A commit that was begun: all weights before it, and after it if it succeeds.
-
-    It may come in waves: until a router says how the episode ended, `new` is as far as any has got.
-    """
-
-    episode: int
-    old: NDArray[np.int64]
-    new: NDArray[np.int64]
-    ordered: dict[int, set[int]] = field(default_factory=dict)  # link -> costs that an agent was to set
-
-
 class Truth:
     """The watcher.
 
@@ -75,6 +61,7 @@ class Truth:
     Attributes
     ----------
     violations : what was seen, in order; of each invariant only the first few
+    commits : those that were begun, by episode
     liars : routers that do not follow the protocol
     noticed : times at which something was noticed: silence, an abort, a report
     listeners : told every event of a router's agent
@@ -84,7 +71,6 @@ class Truth:
         self.violations: list[Violation] = []
         self.liars: set[int] = set()
         self.noticed: list[tuple[float, str]] = []
-        self.commits: list[Commit] = []
         self.ended: dict[tuple[int, int], EpisodeEnded] = {}
         self._world = world
         self._area = area
@@ -96,10 +82,14 @@ class Truth:
         self._starts: dict[int, Start] = {}
         self.commit_began_at = 0  # how much had happened in the world when the newest commit was begun
         self.listeners: list[Callable[[Event], None]] = []
-        self._final: set[int] = set()  # episodes whose best weights are known for sure
-        self._foreign = np.zeros(area.topology.num_links, dtype=bool)
+        self._commits = Commits(area, lambda what: self.violated("I4", what))
         self._by_lab = False
         area.observers.append(self._cost_changed)
+
+    @property
+    def commits(self) -> list[Commit]:
+        """The commits that were begun."""
+        return self._commits.begun
 
     # ---- what the lab tells
 
@@ -135,7 +125,7 @@ class Truth:
             self.noticed.append((self._world.now, "silence"))
         if router in self.liars:
             if isinstance(event, SetCosts):
-                self._order(event)
+                self._order(event, trusted=False)
             return
         epoch = getattr(event, "epoch", None)
         if isinstance(event, StepDone):
@@ -145,10 +135,7 @@ class Truth:
         elif isinstance(event, EpisodeEnded):
             self.ended[router, event.episode] = event
             if event.began:
-                self._final.add(event.episode)
-                for commit in self.commits:
-                    if commit.episode == event.episode:
-                        commit.new = event.best_weights.copy()
+                self._commits.ended(event)
             if event.status == "aborted":
                 self.noticed.append((self._world.now, "abort"))
                 if not event.reason.strip():
@@ -169,8 +156,8 @@ class Truth:
             digests = {result.digest for result in done}
             if len(digests) != 1:
                 self.violated("I2", f"episode {outcome.episode} is {outcome.verdict} with {len(digests)} digests")
-        if outcome.verdict == "committed" and self.commits and self.commits[-1].episode == outcome.episode:
-            self._check_mlu(self.commits[-1])
+        if outcome.verdict == "committed" and (commit := self._commits.find(outcome.episode)) is not None:
+            self._check_mlu(commit)
 
     def forget(self) -> None:
         """Forget what is over: of very many episodes nobody could keep everything."""
@@ -181,7 +168,6 @@ class Truth:
         self._decisions.clear()
         self._taken.clear()
         self.ended.clear()
-        self._final.clear()
 
     # ---- I1
 
@@ -228,61 +214,50 @@ class Truth:
                 who, whom = self._name(router), self._name(other)
                 self.violated("I2", f"{who} commits episode {event.episode}; {whom} decided {how}")
 
-    def _order(self, event: SetCosts) -> None:
-        commit = self._commit(event)
-        if not event.undo and event.episode not in self._final:
-            commit.new = event.weights.copy()
-        for link, cost in event.costs.items():
-            commit.ordered.setdefault(link, set()).add(cost)
+    def _order(self, event: SetCosts, *, trusted: bool = True) -> None:
+        self._commits.order(self._commits.find(event.episode) or self._begin(event), event, trusted=trusted)
 
-    def _commit(self, event: SetCosts) -> Commit:
-        if not self.commits or self.commits[-1].episode != event.episode:
-            if not (start := self._starts[event.episode]).restore:
-                alone = np.flatnonzero(np.isin(self._area.topology.src, start.absent)).tolist()
-                self.check_commits(f"episode {event.episode} commits and", unset=[*start.down, *alone])
-            old = self._area.costs.copy()
-            self.commits.append(Commit(event.episode, old, old.copy() if event.undo else event.weights.copy()))
+    def _begin(self, event: SetCosts) -> Commit:
+        start = self._starts[event.episode]
+        commit = self._commits.begin(event, start)
+        if commit is self.commits[-1]:
             self.commit_began_at = self._world.happened
-            self._foreign[:] = False
-        return self.commits[-1]
+            if not start.restore:
+                for what in self._commits.half_done(~commit.own, before=commit):
+                    self.violated("I4", f"episode {event.episode} commits and {what}")
+        return commit
 
     # ---- I3, I4
 
     def _cost_changed(self, router: int, link: int, _old: int, new: int) -> None:
         if self._by_lab:
-            self._foreign[link] = True
-            return
-        if not any(new in commit.ordered.get(link, set()) for commit in self.commits[-3:]):
-            self.violated("I4", f"{self._name(router)} set link {link} to {new}, which no commit has ordered")
+            self._commits.set_by_hand(link)
+        else:
+            self._commits.set_by(router, link, new)
 
-    def all_old_or_new(self, gone: Collection[int] = (), unset: Sequence[int] = ()) -> bool:
-        """Whether the last commit that was begun is carried out everywhere, or (unless it restores costs) nowhere.
+    def all_old_or_new(self, gone: Collection[int] = ()) -> bool:
+        """Whether every commit is carried out everywhere, or (unless it restores costs) nowhere.
 
         gone : routers whose agents are away; a link of theirs may stand at a cost between, which nobody else can set
-        unset : links that nobody can set now
         """
-        if not self.commits:
-            return True
-        commit, now, ours = self.commits[-1], self._area.costs, ~self._foreign
-        ours[[*self._starts[commit.episode].down, *unset]] = False  # links that were not there took no part
-        ours[np.isin(self._area.topology.src, list(gone)) & (now != commit.old) & (now != commit.new)] = False
-        old = commit.new if self._starts[commit.episode].restore else commit.old
-        return any(np.array_equal(now[ours], whole[ours]) for whole in (old, commit.new))
+        return not any(self._commits.half_done(gone=gone))
 
-    def check_commits(self, moment: str, gone: Collection[int] = (), unset: Sequence[int] = ()) -> None:
-        """Check when no fault is at work but that agents are `gone`, and nothing is under way or the next has begun."""
-        if not self.all_old_or_new(gone, unset):
-            commit, changed = self.commits[-1], self.commits[-1].new != self.commits[-1].old
-            new, total = int(changed[self._area.costs == commit.new].sum()), int(changed.sum())
-            self.violated("I4", f"{moment} episode {commit.episode} is half committed: {new} of {total} changes are in")
+    def check_commits(self, moment: str, gone: Collection[int] = ()) -> None:
+        """Check when nothing is under way, and no fault is at work but that agents are `gone`."""
+        for what in self._commits.half_done(gone=gone):
+            self.violated("I4", f"{moment} {what}")
 
     def _check_mlu(self, commit: Commit) -> None:
         """Compare the model's MLU, on the links that are there, before a commit and with the costs of now."""
         start = self._starts[commit.episode]
-        if start.restore or self._foreign.any():
+        if start.restore or commit.foreign.any():
             return
         left = without(self._area.topology, start.down)
-        traffic, both = left.traffic(self._traffic[start.seed]), (commit.old, self._area.costs)
+        newest = commit is self.commits[-1]  # else others have begun on it
+        traffic, both = (
+            left.traffic(self._traffic[start.seed]),
+            (commit.old, self._area.costs if newest else commit.new),
+        )
         before, after = (RoutingState(left.network, traffic, weights[left.links]).mlu for weights in both)
         if after > before:
             self.violated("I3", f"episode {commit.episode} took the MLU from {before:.6f} to {after:.6f}")

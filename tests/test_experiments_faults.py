@@ -178,6 +178,8 @@ def test_a_cost_in_between_is_forgiven_to_a_router_whose_agent_is_away_and_to_no
     [
         ("crash-for-good", 151),  # the agent dies when its link is half way, in the second of three waves
         ("loss-20", 60),  # the first episode is aborted and tried again at once
+        ("pause-commit", 500182),  # the agent goes back between two waves of the next commit, in which it has no part
+        ("partition-commit", 600021),  # the smaller part goes back when the larger one has committed three times more
     ],
 )
 def test_trials_that_were_judged_too_early_or_too_hard(fault: str, seed: int) -> None:

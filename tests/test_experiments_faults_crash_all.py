@@ -8,11 +8,11 @@ import pytest
 
 from agent.events import CommitBegun, Event
 from coordinator.events import EpisodeEnded, EpisodeStarted, HalfCommitted
+from experiments.faults_commits import Commit
 from experiments.faults_lab import COORDINATOR, Lab
 from experiments.faults_points import count_points, run_point
 from experiments.faults_scenarios import FAULTS
 from experiments.faults_trial import good_episode_since, make_setting, run_trial
-from experiments.faults_truth import Commit
 
 ROUTERS = range(6)
 
