@@ -136,8 +136,10 @@ def markdown(rows: Sequence[Row], laws: dict[str, Fit]) -> str:
     ]
     for name, fit in laws.items():
         what, limit, because = LAWS[name]
-        far = _size(fit.at(FAR)) if "bytes" in name else f"{fit.at(FAR):,.0f} s"
-        cells = [what, f"{fit.exponent:.2f}", f"{fit.spread - 1:.0%}", far, _round(fit.nodes_for(limit)), because]
+        # No more digits than a fit that is off by a third has.
+        far = _size(_round(fit.at(FAR), 2)) if "bytes" in name else f"{_round(fit.at(FAR), 2):,.0f} s"
+        limiting = f"{_round(fit.nodes_for(limit), 1):,.0f}"
+        cells = [what, f"{fit.exponent:.2f}", f"{fit.spread - 1:.0%}", far, limiting, because]
         lines.append("| " + " | ".join(cells) + " |")
     links = links_of(FAR)
     lines += [
@@ -155,8 +157,8 @@ def _size(amount: float) -> str:
     return f"{amount:.0f} B"
 
 
-def _round(nodes: float) -> str:
-    return f"{float(f'{nodes:.2g}'):,.0f}"
+def _round(amount: float, digits: int) -> float:
+    return float(f"{amount:.{digits}g}")
 
 
 def _run(argv: Sequence[str] | None) -> int:
