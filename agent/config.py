@@ -35,9 +35,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agent.broker import DOMAIN_PATTERN
-from agent.credentials import check_private
-from agent.protocol import Timing
+from agent.waiting import Timing
 from routing.errors import InputError
+from routing.files import open_private, read_regular
 from routing.topology import Topology
 
 DEFAULT_PORT = 5005
@@ -78,7 +78,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     router_ids : node name -> OSPF router id; needed with `ospf`
     neighbors : one for each of the router's links
     initial : with a model, where its costs begin (see ``--initial`` of the coordinator)
-    hello_s, dead_s, stall_s : see `agent.protocol.Timing`
+    hello_s, dead_s, stall_s : see `agent.waiting.Timing`
     """
 
     router: _Name
@@ -108,7 +108,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def load_config(path: Path) -> AgentConfig:
     """Read an agent's TOML file; raise `InputError` with file, line or key, and what was expected."""
     try:
-        config = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), AgentConfig)
+        config = msgspec.convert(tomllib.loads(read_regular(path).decode()), AgentConfig)
     except OSError as error:
         raise InputError(f"cannot read the agent's configuration: {error.strerror}", path) from error
     except UnicodeDecodeError as error:
@@ -162,12 +162,11 @@ def check_against(config: AgentConfig, topology: Topology, path: Path | None = N
 
 def load_key(path: str) -> bytes:
     """Return the domain key: 16..32 bytes, in a file that only its owner can read. Raises `InputError`."""
-    check_private(Path(path), "the domain key")
     try:
-        with open(path, "rb") as file:
-            key = file.read(MAX_KEY_BYTES + 1)  # not the whole of a device or of a large file named by mistake
-    except OSError as error:
-        raise InputError(f"cannot read the domain key: {error.strerror}", path) from error
+        with open_private(path) as file:
+            key = file.read(MAX_KEY_BYTES + 1)  # not the whole of a large file named by mistake
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the domain key: {getattr(error, 'strerror', error)}", path) from error
     if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
         size = f"more than {MAX_KEY_BYTES}" if len(key) > MAX_KEY_BYTES else len(key)
         raise InputError(f"a domain key of {size} bytes, expected {MIN_KEY_BYTES}..{MAX_KEY_BYTES}", path)

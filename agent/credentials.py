@@ -7,7 +7,6 @@ owner only. The broker's certificate has to be of the host that its address name
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from agent.broker import BrokerAddress, parse_broker
 from routing.errors import InputError
+from routing.files import open_private, open_regular
 
 SILENT_S = 5  # without a word from the broker's machine for so many seconds a connection over TCP is lost
 # Where the broker is reached over the network that is routed here, a connection may fall silent: its path was cut, or
@@ -72,12 +72,17 @@ def open_door(broker: str, credentials: str = "", *, insecure: bool = False) -> 
 def load_credentials(folder: Path) -> ssl.SSLContext:
     """Return a TLS context that checks the broker's name and shows this program's certificate; raises InputError."""
     ca, certificate, key = (folder / name for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE))
-    check_private(key, "the private key")
     try:
+        open_private(key).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the private key: {_why(error)}", key) from error
+    try:
+        open_regular(ca).close()  # OpenSSL would wait for somebody to write into a FIFO
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be used: {_why(error)}, expected the broker's CA in PEM", ca) from error
     try:
+        open_regular(certificate).close()
         # Without a password function OpenSSL would ask on the terminal for that of an encrypted key.
         context.load_cert_chain(certificate, key, password=b"")
     except (OSError, ValueError) as error:
@@ -86,16 +91,6 @@ def load_credentials(folder: Path) -> ssl.SSLContext:
             certificate,
         ) from error
     return context
-
-
-def check_private(path: Path, what: str) -> None:
-    """Raise `InputError` unless `path` is a file that only its owner can read."""
-    try:
-        mode = os.stat(path).st_mode & 0o777
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {what}: {_why(error)}", path) from error
-    if mode & 0o077:
-        raise InputError(f"mode {mode:04o}, expected 0600: others could read {what}", path)
 
 
 def _why(error: OSError | ValueError) -> str:

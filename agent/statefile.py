@@ -7,10 +7,10 @@ that ospfd was told over its socket as well, and has those of its configuration 
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from routing.errors import InputError
+from routing.files import open_private
 
 FILE = "last-commit"
 
@@ -35,15 +35,12 @@ class StateFile:
     def read(self, most: int) -> bytes | None:
         """Return what was written last, None if nothing; raise `InputError` if it cannot be, or has more bytes."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            file = open_private(self.path, follow=False)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise InputError(f"cannot be read: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077 or found.st_uid not in (0, os.geteuid()):
-                raise InputError(f"{stat.filemode(found.st_mode)}, expected a file of the agent's user, mode 0600")
+        with file:
             data = file.read(most + 1)
         if len(data) > most:
             raise InputError(f"longer than {most} bytes")

@@ -32,6 +32,7 @@ from safetensors.numpy import load, save
 from policy.preset import Preset
 from policy.schedule import MAX_INCREMENTS, patience_of
 from routing.errors import InputError
+from routing.files import open_regular
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 FORMAT = "1"
@@ -155,9 +156,10 @@ def load_checkpoint(name_or_path: str | os.PathLike[str]) -> Checkpoint:
     """
     path = _resolve(name_or_path)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise InputError(f"larger than {_LARGEST_FILE >> 20} MiB, expected a checkpoint of this project", path)
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _LARGEST_FILE:
+                raise InputError(f"larger than {_LARGEST_FILE >> 20} MiB, expected a checkpoint of this project", path)
+            content = file.read()
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}, expected a checkpoint", path) from error
     try:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from routing.complete import Network, complete, usable_names
 from routing.draft import Assumptions, Draft, DraftDemand, demand_matrix
 from routing.errors import InputError
+from routing.files import read_regular
 from routing.generate import PRESETS, parse_synthetic, synthetic, synthetic_traffic
 from routing.gml import read_gml, write_gml
 from routing.graphml import read_graphml, write_graphml
@@ -233,7 +234,7 @@ def _resolve(name_or_path: str | os.PathLike[str]) -> Path:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}, expected a network", path) from error
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.errors import InputError
+from routing.files import read_regular
 from routing.npy import read_header
 from routing.state import checked_weights, inverse_capacity
 from routing.topology import Topology
@@ -43,7 +44,7 @@ def initial_weights(spec: str, topology: Topology) -> NDArray[np.int64]:
     if path.suffix not in (".csv", ".npy"):
         raise InputError(f"initial weights {spec!r}, expected inverse-capacity, random:SEED, or a file in .csv or .npy")
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         values = _read_csv(content.decode("utf-8-sig"), topology) if path.suffix == ".csv" else _read_npy(content)
         return checked_weights(topology, values)
     except OSError as error:

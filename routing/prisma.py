@@ -23,6 +23,7 @@ import numpy as np
 
 from routing.draft import Draft, DraftDemand, DraftLink, number, text_of
 from routing.errors import InputError
+from routing.files import read_regular
 from routing.rates import in_units, parse_rate
 from routing.topology import Topology
 from routing.traffic import TrafficMatrix
@@ -42,7 +43,7 @@ def read_prisma(adjacency: Path) -> Draft:
     """
     folder = adjacency.resolve().parent
     name = folder.name if adjacency.name == ADJACENCY else adjacency.stem
-    rows = _rows(adjacency.read_bytes())
+    rows = _rows(read_regular(adjacency))
     links = _links(rows)
     num_nodes = len(rows)
     positions = [(math.nan, math.nan)] * num_nodes
@@ -84,7 +85,7 @@ def write_prisma(folder: Path, topology: Topology, traffic: TrafficMatrix | None
 
 def _read(path: Path, parse: Callable[[list[Row]], list[T]]) -> list[T]:
     try:
-        return parse(_rows(path.read_bytes()))
+        return parse(_rows(read_regular(path)))
     except InputError as error:
         raise InputError(error.message, path, error.line) from error
 

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.errors import InputError
+from routing.files import read_regular
 from routing.npy import read_header
 from routing.topology import Topology
 
@@ -124,7 +125,7 @@ def load_traffic(path: str | os.PathLike[str], topology: Topology) -> TrafficMat
     """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         if path.suffix == ".csv":
             demand = _read_csv(content.decode("utf-8-sig"), topology)
         elif path.suffix in (".npy", ".npz"):

@@ -7,7 +7,7 @@ import pytest
 
 import agent.config
 from agent.config import AgentConfig, Neighbor, check_against, load_config, load_key
-from agent.protocol import Timing
+from agent.waiting import Timing
 from emulation.agentconf import to_toml
 from emulation.crowding import crowding
 from routing.errors import InputError
@@ -185,7 +185,9 @@ def test_a_key_that_others_could_read_is_not(mode: int, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_bytes(bytes(32))
     path.chmod(mode)
-    with pytest.raises(InputError, match=f"key: mode {mode:04o}, expected 0600: others could read the domain key"):
+    with pytest.raises(
+        InputError, match=f"key: cannot read the domain key: mode {mode:04o}, expected 0600: others could read it"
+    ):
         load_key(str(path))
 
 

@@ -1,5 +1,6 @@
 """`python -m agent`: what it says before it starts, and the documents about it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from agent.__main__ import main
 from agent.config import check_against, load_config
 from agent.messages import MAX_DATAGRAM, MAX_PART, MAX_REASON
 from agent.patience import _DEVIATIONS, _LOSSY_GROWTH, _LOSSY_TRIPS, _MOST_GROWN, _TRIPS
-from agent.protocol import Timing
 from agent.session import WINDOW
+from agent.waiting import Timing
 from coordinator import broker
 from coordinator.keygen import write_key
 from routing.formats import load_topology, save_topology
@@ -87,6 +88,23 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert said.err.startswith("agent: ")
     assert len(said.err.splitlines()) == 1
     assert expected in said.err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["beta.toml", "network.graphml", "policy.safetensors", "domain.key"]
+    + [f"credentials/{name}" for name in ("ca.crt", "client.crt", "client.key")],
+)
+def test_a_fifo_is_not_waited_for(name: str, good: Path) -> None:
+    if name == "policy.safetensors":
+        good.write_text(good.read_text().replace('checkpoint = "default"', f'checkpoint = "{name}"'))
+    path = good.parent / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+    done = agent("--config", str(good), "--check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{name}: " in done.stderr and "not a regular file" in done.stderr
 
 
 def test_addresses_that_are_not_here_are_named(good: Path) -> None:
