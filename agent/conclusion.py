@@ -164,6 +164,13 @@ class Conclusion:
         self.phase = Phase.UNDOING
         self._set(self.commit.all_changes(self._links), self.commit.live, undo=True, alone=True)
 
+    def leave(self, reason: str) -> bool:
+        """End a commit with the costs as they are, for others to settle; return False if there is none under way."""
+        if self.phase not in (Phase.COMMITTING, Phase.RETURNING, Phase.UNDOING):
+            return False
+        self.end("aborted", f"{self.reason or reason}; it left its costs as they were then")
+        return True
+
     def resolve(self, reason: str) -> None:
         """Do what the LSDB shows that others have done: the outcome of the last wave does not come."""
         commit = self.commit

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import Any, NamedTuple
@@ -84,19 +84,20 @@ class FrrRouter:
                 if not facts.get("timerPassiveIface", False) and ("cost" in facts or "ifDown" not in facts)
             }
 
-    async def set_costs(self, costs: Mapping[str, int]) -> None:
+    async def set_costs(self, costs: Mapping[str, int], awake: Callable[[], bool] = lambda: True) -> None:
         """Set the costs of some interfaces, in one go.
 
         Parameters
         ----------
         costs : interface name -> cost, 1..65535; nothing is changed unless OSPF runs on all of these interfaces
+        awake : asked before each command; once it says no, no more is written
 
         Raises
         ------
         ValueError
             If a cost is out of range.
         FrrError
-            If an interface is unknown or a command was refused; costs before it are then set.
+            If an interface is unknown, a command was refused or not written; costs before it are then set.
         FrrUnavailable
             If the daemon went away meanwhile; `costs` and `lsdb` tell what was done.
         """
@@ -112,7 +113,7 @@ class FrrRouter:
         lines = ["enable", "configure terminal"]
         for interface, cost in costs.items():
             lines += [f"interface {interface}", f"ip ospf cost {cost}"]
-        await self.run([*lines, "end"])
+        await self.run([*lines, "end"], awake)
 
     async def lsdb(self) -> dict[tuple[str, str], int]:
         """Return what OSPF routes over: (router id, neighbour's router id) -> metric, from every router's LSA.
@@ -132,8 +133,8 @@ class FrrRouter:
         self._lsas = lsas
         return {(router, peer): metric for (_, router), lsa in lsas.items() for peer, metric in lsa.metrics.items()}
 
-    async def run(self, commands: Sequence[str]) -> list[str]:
-        """Run commands one after the other on one connection and return their outputs.
+    async def run(self, commands: Sequence[str], awake: Callable[[], bool] = lambda: True) -> list[str]:
+        """Run commands one after the other on one connection, as long as `awake`, and return their outputs.
 
         A kept connection may turn out to be one to a daemon that has been restarted since: the commands are then run
         once more on a fresh one. All commands used here may be repeated.
@@ -141,20 +142,20 @@ class FrrRouter:
         Raises
         ------
         FrrError
-            At the first command that is refused: its name, return code and text.
+            At the first command that is refused: its name, return code and text; or that is not written.
         FrrUnavailable
             If there is no daemon, it hangs up, or it takes longer than the time-out.
         """
         async with self._lock:
             kept = self._streams is not None
             try:
-                return await self._run(commands)
+                return await self._run(commands, awake)
             except FrrUnavailable:
                 if not kept:
                     raise
-                return await self._run(commands)
+                return await self._run(commands, awake)
 
-    async def _run(self, commands: Sequence[str]) -> list[str]:
+    async def _run(self, commands: Sequence[str], awake: Callable[[], bool]) -> list[str]:
         outputs = []
         done = False
         command = ""
@@ -162,6 +163,8 @@ class FrrRouter:
             async with asyncio.timeout(self.timeout_s * max(1, len(commands))):
                 reader, writer = await self._connect()
                 for command in commands:
+                    if not awake():
+                        raise FrrError(f"{self.vty}: {command!r} comes too late: this process was stopped for a while")
                     writer.write(command.encode() + b"\0")
                     await writer.drain()
                     text, code = await _reply(reader)

@@ -7,8 +7,36 @@ from collections import deque
 from agent.messages import Frame, Hello, MalformedFrame
 from agent.overhead import Overhead
 from agent.session import Session
+from agent.waiting import Timing
+from routing.topology import Topology
 
 _EARLY_FRAMES = 4  # of an episode that this router has not been told of yet
+
+
+def neighbours_of(
+    topology: Topology,
+    router: int,
+    *,
+    key: bytes,
+    secret: bytes,
+    outbox: list[tuple[int, bytes]],
+    now: float,
+    timing: Timing,
+) -> dict[int, Neighbour]:
+    """Return a router's neighbours by their numbers, in the order of its links; for the rest see below."""
+    out = topology.out_links(router)
+    return {
+        peer: Neighbour(
+            peer,
+            topology.nodes[peer],
+            Session(key=key, secret=secret, local=router, remote=peer, context=topology.digest()),
+            outbox,
+            now=now,
+            hello_s=timing.hello_s,
+            dead_s=timing.dead_s,
+        )
+        for peer in topology.dst[out].tolist()
+    }
 
 
 class Neighbour:

@@ -45,8 +45,8 @@ class Ospf(Protocol):
     async def live(self) -> NDArray[np.int64]:
         """Return the weights of all links, (L,) int64, 0 where OSPF does not route; raise `OspfProblem`."""
 
-    async def apply(self, order: SetCosts) -> int:
-        """Set costs of the router's own links, and wait until OSPF shows what the order says.
+    async def apply(self, order: SetCosts, awake: Callable[[], bool]) -> int:
+        """Set costs of the router's own links, as long as `awake`, and wait until OSPF shows what the order says.
 
         Returns how many costs were changed; raises `OspfProblem`. It may be cancelled, to undo what it does.
         """
@@ -71,7 +71,7 @@ class ModelOspf:
         """Return the weights."""
         return self._weights.copy()
 
-    async def apply(self, order: SetCosts) -> int:
+    async def apply(self, order: SetCosts, awake: Callable[[], bool]) -> int:
         """Take the weights over."""
         changed = sum(int(self._weights[link]) != cost for link, cost in order.costs.items())
         self._weights = order.weights.copy()
@@ -126,7 +126,7 @@ class FrrOspf:
         weights[weights[self._topology.reverse] == 0] = 0
         return weights
 
-    async def apply(self, order: SetCosts) -> int:
+    async def apply(self, order: SetCosts, awake: Callable[[], bool]) -> int:
         """Write the costs to ospfd; wait until the LSDB shows them, and the kernel has the routes that follow."""
         try:
             before = await self._router.costs()
@@ -143,7 +143,7 @@ class FrrOspf:
         changes = {self._interfaces[link]: cost for link, cost in wanted.items()}
         changes = {interface: cost for interface, cost in changes.items() if before.get(interface) != cost}
         try:
-            await self._router.set_costs(changes)
+            await self._router.set_costs(changes, awake)
         except FrrError as error:
             raise OspfProblem(str(error)) from error
         await self._verify(order, list(wanted) if order.alone else order.shown.tolist())

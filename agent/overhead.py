@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from agent.control import LinkCounters
@@ -51,3 +52,8 @@ def purpose_of(frame: Frame, steps: int) -> str:
         return "hidden"
     number = getattr(frame, "number", None)
     return "sharing" if number is not None and number < steps else "control"
+
+
+def sent_since(before: Mapping[int, Overhead], now: Mapping[int, Overhead]) -> list[LinkCounters]:
+    """Return what was sent between two snapshots of the router's links: link -> what was sent over it."""
+    return [sent.since(before[link], link) for link, sent in now.items()]

@@ -19,14 +19,14 @@ import uvloop
 from numpy.typing import NDArray
 
 from agent.config import AgentConfig, check_against, load_key
-from agent.control import Cancel, LinkCounters, Progress, Start, Status
+from agent.control import Cancel, Progress, Start, Status
 from agent.credentials import open_door
 from agent.events import CommitBegun, EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
 from agent.lastcommit import LastCommit
 from agent.mqtt import AgentLink
 from agent.order import Order, Refused, largest_start
 from agent.ospf import VERIFY_S, FrrOspf, ModelOspf, Ospf, OspfProblem
-from agent.overhead import Overhead
+from agent.overhead import Overhead, sent_since
 from agent.protocol import AgentProtocol
 from agent.report import result_of
 from agent.statefile import StateFile
@@ -98,7 +98,7 @@ class AgentProgram:
         self._udp = UdpAdapter(self._protocol, self._act)
         self._before: dict[int, Overhead] = {}
         self._usage = resource.getrusage(resource.RUSAGE_SELF)
-        self._costs = CostWriter(self._ospf, self._costs_set)
+        self._costs = CostWriter(self._ospf, self._costs_set, lambda: self._protocol.awake(monotonic()))
         self._watch = OspfWatch(self._ospf, self._ospf_shows, self._lose_interface)
         self._watch_s = 0.0
         self._status: Status | None = None
@@ -211,12 +211,13 @@ class AgentProgram:
             elif isinstance(event, EpisodeEnded):
                 logger.info("[%s ep=%d] %s %s", name, event.episode, event.status, event.reason)
                 self._log_usage(event.episode)
+                self._costs.abandon()
                 self._idle.set()
                 if event.status == "committed":
                     self._watch.measure_for(self._watch_s)
-                counters = self._protocol.counters_since(self._before)
+                sent = sent_since(self._before, self._protocol.overhead())
                 root, verified = self._protocol.is_root, bool(self._config.ospf)
-                result = result_of(event, name, counters, root=root, verified=verified)
+                result = result_of(event, name, sent, root=root, verified=verified)
                 self._last.ended(result)
                 self._link.publish(result)
                 self._watch.look_now()
@@ -260,9 +261,7 @@ class AgentProgram:
     def _write_overhead(self) -> None:
         """Leave the totals since the start, to be compared with the kernel's counters."""
         if self._folder is not None:
-            totals: list[LinkCounters] = self._protocol.counters_since(
-                {link: Overhead() for link in self._protocol.links}
-            )
+            totals = sent_since({link: Overhead() for link in self._protocol.links}, self._protocol.overhead())
             (self._folder / OVERHEAD_FILE).write_bytes(msgspec.json.encode(totals))
 
 

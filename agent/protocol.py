@@ -18,22 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.aborts import Aborts
-from agent.control import LinkCounters
 from agent.ending import ending_of, refusal
 from agent.epoch import Epoch, NoEpoch
 from agent.events import Event, NeighborSilent, NeighborUp, StepDone
 from agent.messages import Abort, EpisodeFrame, Frame, MalformedFrame
-from agent.neighbour import Neighbour
+from agent.neighbour import Neighbour, neighbours_of
 from agent.order import Order
 from agent.overhead import Overhead, purpose_of
 from agent.phase import Phase
 from agent.run import EpisodeRun
-from agent.session import Session
 from agent.waiting import Timing, Waiting
+from agent.wakefulness import Wakefulness
 from policy.mpnn import Network
 from routing.topology import Topology
-
-__all__ = ["AgentProtocol", "Timing"]
 
 
 class AgentProtocol:
@@ -71,18 +68,10 @@ class AgentProtocol:
         out = topology.out_links(router)
         self.links = range(out.start, out.stop)
         self._outbox: list[tuple[int, bytes]] = []
-        self._neighbours: dict[int, Neighbour] = {}
-        for peer in topology.dst[out].tolist():
-            session = Session(key=key, secret=boot_nonce, local=router, remote=peer, context=topology.digest())
-            self._neighbours[peer] = Neighbour(
-                peer,
-                topology.nodes[peer],
-                session,
-                self._outbox,
-                now=now,
-                hello_s=self.timing.hello_s,
-                dead_s=self.timing.dead_s,
-            )
+        self._neighbours = neighbours_of(
+            topology, router, key=key, secret=boot_nonce, outbox=self._outbox, now=now, timing=self.timing
+        )
+        self._wakefulness = Wakefulness(self.timing.dead_s, now)
         self._neighbours_due = now  # nothing is due with a neighbour before; what happens meanwhile only puts it off
         self._events: deque[Event] = deque()
         self._run: EpisodeRun | None = None
@@ -125,18 +114,19 @@ class AgentProtocol:
         """Return what was sent over each of the router's links since the process began, as copies."""
         return {link: self._neighbours[int(self.topology.dst[link])].overhead.copy() for link in self.links}
 
-    def counters_since(self, before: dict[int, Overhead]) -> list[LinkCounters]:
-        """Return what was sent after an earlier `overhead()`."""
-        return [now.since(before[link], link) for link, now in self.overhead().items()]
-
     def refused_frames(self) -> int:
         """How many datagrams were not accepted."""
         return sum(neighbour.session.refused for neighbour in self._neighbours.values())
+
+    def awake(self, now: float) -> bool:
+        """Whether this process was not stopped for so long that its orders to OSPF are not to be carried out."""
+        return self._wakefulness.lasts(now)
 
     # ---- what the adapter feeds
 
     def receive_datagram(self, data: bytes, sender: int, now: float) -> None:
         """Take a datagram that came over the link from router `sender`. What is not valid is counted and dropped."""
+        self._notice(now)
         neighbour = self._neighbours[sender]
         frame, began = neighbour.receive(data, now)
         if began:
@@ -150,8 +140,7 @@ class AgentProtocol:
     def start_episode(self, order: Order, live: NDArray[np.int64], now: float) -> None:
         """Run an episode; one that still runs is aborted.
 
-        `live` is (L,) int64, the weights in OSPF now, 0 where a link is down. An order of another epoch than this
-        router sees is refused.
+        `live` is (L,) int64, the weights in OSPF now, 0 for links that are down. An order of another epoch is refused.
         Raises ValueError while an episode commits or restores costs: `abort` it and wait for its end.
         """
         if self.running:
@@ -192,6 +181,7 @@ class AgentProtocol:
 
     def ospf_shows(self, weights: NDArray[np.int64], now: float) -> None:
         """Take what the LSDB shows: (L,) int64, 0 for links over which OSPF does not route."""
+        self._notice(now)
         if self._run is not None and self.running:
             self._run.ospf_shows(weights)
             self._flush(now)
@@ -203,12 +193,14 @@ class AgentProtocol:
 
     def costs_set(self, problem: str, changed: int, now: float) -> None:
         """Answer a `SetCosts` event: the problem ("" if there is none) and how many costs were changed."""
+        self._notice(now)
         if self._run is not None:
             self._run.costs_set(problem, changed)
             self._flush(now)
 
     def abort(self, reason: str, now: float) -> None:
         """End the running episode with OSPF as it was."""
+        self._notice(now)
         if self._run is not None and not self._ended:
             self._run.abort(reason)
             self._flush(now)
@@ -222,6 +214,7 @@ class AgentProtocol:
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
+        self._notice(now)
         for router, neighbour in self._neighbours.items():
             silent_s = neighbour.keep_alive(now)
             if silent_s is not None:
@@ -240,7 +233,14 @@ class AgentProtocol:
                 self._waiting.repeated(run, now)
             self._flush(now)
 
-    # ---- inside
+    def _notice(self, now: float) -> None:
+        """End the running episode if this process was stopped for so long that the others have gone on without it."""
+        slept_s = self._wakefulness.slept_s(now)
+        if slept_s and self._run is not None and self.running:
+            reason = f"{self.name} did not run for {slept_s:.1f} s"
+            if not self._run.conclusion.leave(reason):
+                self._run.abort(reason)
+            self._flush(now)
 
     def _sessions(self) -> list[int]:
         return [router for router, neighbour in self._neighbours.items() if neighbour.session.established]

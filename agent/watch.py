@@ -23,31 +23,47 @@ WINDOW_S = 5.0  # of a measurement after a commit
 class CostWriter:
     """Carries out what the protocol wants OSPF to do, one after the other; what is to be undone is not waited for.
 
-    `done` is told (problem or "", costs changed), once for each order, in their order.
+    Parameters
+    ----------
+    ospf : which does it
+    done : told (problem or "", costs changed), once for each order that is not abandoned, in their order
+    awake : whether this process was not stopped for long; if it was, nothing is written any more
     """
 
-    def __init__(self, ospf: Ospf, done: Callable[[str, int], None]) -> None:
+    def __init__(self, ospf: Ospf, done: Callable[[str, int], None], awake: Callable[[], bool]) -> None:
         self._ospf = ospf
         self._done = done
+        self._awake = awake
         self._orders: asyncio.Queue[SetCosts] = asyncio.Queue()
+        self._work: asyncio.Task[tuple[str, int]] | None = None
+        self._abandoned: asyncio.Task[tuple[str, int]] | None = None
 
     def put(self, order: SetCosts) -> None:
         """Carry an order out, in place of one that is under way."""
         self._orders.put_nowait(order)
 
+    def abandon(self) -> None:
+        """Leave what is under way as it is, and tell nobody: the episode is over."""
+        while not self._orders.empty():
+            self._orders.get_nowait()
+        if self._work is not None:
+            self._abandoned = self._work
+            self._work.cancel()
+
     async def run(self) -> None:
         """Work until cancelled."""
         order = await self._orders.get()
         while True:
-            work = asyncio.create_task(self._apply(order), name="apply costs")
+            work = self._work = asyncio.create_task(self._apply(order), name="apply costs")
             following = asyncio.create_task(self._orders.get(), name="next costs")
             try:
                 await asyncio.wait([work, following], return_when=asyncio.FIRST_COMPLETED)
                 if not work.done():
                     work.cancel()
                     await asyncio.wait([work])
-                problem, changed = ("interrupted", 0) if work.cancelled() else work.result()
-                self._done(problem, changed)
+                self._work = None
+                if work is not self._abandoned:
+                    self._done(*(("interrupted", 0) if work.cancelled() else work.result()))
                 order = await following
             finally:
                 work.cancel()
@@ -55,7 +71,7 @@ class CostWriter:
 
     async def _apply(self, order: SetCosts) -> tuple[str, int]:
         try:
-            return "", await self._ospf.apply(order)
+            return "", await self._ospf.apply(order, self._awake)
         except OspfProblem as error:
             logger.error("episode %d: %s", order.episode, error)
             return str(error), 0

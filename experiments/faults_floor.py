@@ -19,6 +19,7 @@ from typing import Any
 import aiomqtt
 
 import agent.mqtt
+import agent.neighbour
 import agent.ospf
 import agent.program
 import agent.protocol
@@ -121,7 +122,7 @@ class Floor:
             (agent.program, "AgentProtocol", WatchedProtocol),
             (agent.program, "AgentLink", partial(AgentLink, chance=chance)),
             (agent.program, "StateFile", self._file),
-            (agent.protocol, "Session", WatchedSession),
+            (agent.neighbour, "Session", WatchedSession),
             (agent.udp, "open_socket", self._socket),
             (agent.udp, "select", SimpleNamespace(epoll=VirtualPoll, EPOLLIN=1)),
             (agent.udp, "monotonic", lambda: self.world.now),

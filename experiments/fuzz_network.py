@@ -202,7 +202,7 @@ class _Ospfd(FrrRouter):
         super().__init__("/nowhere")
         self.answer = ""
 
-    async def run(self, commands: Sequence[str]) -> list[str]:
+    async def run(self, commands: Sequence[str], awake: Callable[[], bool] = lambda: True) -> list[str]:
         return [self.answer] * len(commands)
 
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from agent.agreement import UNSEEN
 from agent.events import EpisodeEnded, Event, SetCosts
 from agent.order import Order
-from agent.protocol import AgentProtocol, Timing
+from agent.protocol import AgentProtocol
+from agent.waiting import Timing
 from policy.mpnn import Network
 from routing.topology import Topology
 

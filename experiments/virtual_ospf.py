@@ -187,8 +187,8 @@ class VirtualFrr:
         out = self._area.topology.out_links(self._node)
         return {f"if{link}": int(self._area.costs[link]) for link in range(out.start, out.stop)}
 
-    async def set_costs(self, costs: Mapping[str, int]) -> None:
-        """Set costs one after the other."""
+    async def set_costs(self, costs: Mapping[str, int], awake: Callable[[], bool] = lambda: True) -> None:
+        """Set costs one after the other, as long as `awake`."""
         if not costs:
             return
         unknown = sorted(set(costs) - set(await self.costs()))
@@ -199,6 +199,8 @@ class VirtualFrr:
             await self._answer()
             if self._area.generation[self._node] != generation:
                 raise FrrUnavailable(f"{self.vty}: closed")
+            if not awake():
+                raise FrrError(f"{self.vty}: too late")
             self._area.set_cost(int(interface.removeprefix("if")), cost)
 
     async def lsdb(self) -> dict[tuple[str, str], int]:

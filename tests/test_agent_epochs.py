@@ -13,7 +13,7 @@ from agent.epoch import Epoch
 from agent.events import EpisodeEnded, SetCosts
 from agent.order import Order
 from agent.phase import Phase
-from agent.protocol import Timing
+from agent.waiting import Timing
 from experiments.virtual_network import Impairment, VirtualNetwork
 from policy.checkpoint import Checkpoint, make_checkpoint, random_parameters
 from policy.episode import run_episode

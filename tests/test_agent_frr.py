@@ -230,6 +230,19 @@ async def test_a_refused_command_is_named_with_its_code_and_text(tmp_path: Path)
             await router.run(["nonsense"])
 
 
+async def test_once_it_is_too_late_no_more_is_written(tmp_path: Path) -> None:
+    """Between two commands this process was stopped for so long that others have decided otherwise."""
+    async with fake(tmp_path / "vty", by_name) as daemon:
+        router = FrrRouter(tmp_path / "vty")
+        with pytest.raises(FrrError, match=r"'ip ospf cost 9' comes too late"):
+            await router.set_costs({"r0-r2": 9}, lambda: b"interface r0-r2\0" not in daemon.received)
+        assert b"cost 9" not in daemon.received
+        await router.set_costs({"r0-r2": 8})
+        assert daemon.connections == 2
+        assert daemon.received.endswith(b"configure terminal\0interface r0-r2\0ip ospf cost 8\0end\0")
+        await router.close()
+
+
 async def test_after_a_refusal_the_next_call_starts_in_the_first_mode(tmp_path: Path) -> None:
     def answer(command: bytes) -> list[bytes]:
         return [reply("no", 13)] if command.startswith(b"ip ospf cost") else by_name(command)

@@ -12,8 +12,9 @@ from policy_networks import preset, random_arrays, random_topology
 from agent.events import EpisodeEnded, NeighborSilent, NeighborUp, SetCosts, StepDone
 from agent.messages import MAX_DATAGRAM
 from agent.order import Order
-from agent.overhead import Overhead
-from agent.protocol import AgentProtocol, Timing
+from agent.overhead import Overhead, sent_since
+from agent.protocol import AgentProtocol
+from agent.waiting import Timing
 from experiments.virtual_network import Impairment, VirtualNetwork
 from policy.checkpoint import Checkpoint, make_checkpoint, random_parameters
 from policy.episode import run_episode
@@ -228,7 +229,7 @@ def test_without_loss_each_frame_is_sent_once() -> None:
     rounds = checkpoint().preset.rounds
     sharing = 0
     for agent, earlier in zip(run.agents, before, strict=True):
-        for counters in agent.counters_since(earlier):
+        for counters in sent_since(earlier, agent.overhead()):
             assert counters.retransmitted_frames == 0
             assert counters.hidden_bytes > 32 * one.steps * rounds
             hidden_frames = one.steps * rounds
@@ -279,7 +280,9 @@ def test_a_network_that_has_lost_frames_is_spoken_to_twice_until_that_is_long_ag
     for number in range(2, 7):
         before = [agent.overhead() for agent in run.agents]
         run.run_episode(order(number, steps=40, margin_milli=1000))
-        counted = [c for agent, earlier in zip(run.agents, before, strict=True) for c in agent.counters_since(earlier)]
+        counted = [
+            c for agent, earlier in zip(run.agents, before, strict=True) for c in sent_since(earlier, agent.overhead())
+        ]
         repeated.append(min(counters.retransmitted_frames for counters in counted))
     assert repeated[0] >= 40  # the last round of each step
     assert repeated[-1] == 0
@@ -536,6 +539,61 @@ def test_a_crash_before_its_costs_are_verified_takes_the_others_back() -> None:
     assert all(end.reason.startswith(f"{GBN.nodes[11]} was silent for ") for end in run.ended.values())
     others = np.array([link for link in range(GBN.num_links) if GBN.src[link] != 11])
     np.testing.assert_array_equal(run.costs[others], LIVE[others])
+
+
+@pytest.mark.parametrize("woken_by", ["timer", "frame", "ospf", "answer", "order to stop"])
+@pytest.mark.parametrize("asleep_s", [1.0, 4.0])
+def test_who_was_stopped_in_a_commit_touches_no_cost_once_the_others_have_given_it_up(
+    woken_by: str, asleep_s: float
+) -> None:
+    run = network()
+    run.answer_after_s = 1.0
+    assert run.run_until(run.ready, 5.0)
+    run.start(order())
+    assert run.run_until(committing(run), 5.0)
+    run.down.add(11)
+    stopped = run.now
+    run.run_until(lambda: False, asleep_s)
+    agent, orders = run.agents[11], len(run.costs_written)
+    long = asleep_s > QUICK.dead_s
+    assert agent.awake(run.now) != long
+    run.down.remove(11)
+    if woken_by == "timer":
+        agent.handle_timer(run.now)
+    elif woken_by == "frame":
+        agent.receive_datagram(b"an old frame", int(GBN.dst[GBN.out_links(11).start]), run.now)
+    elif woken_by == "ospf":
+        agent.ospf_shows(LIVE, run.now)
+    elif woken_by == "answer":
+        agent.costs_set("", 1, run.now)
+    else:
+        agent.abort("episode 2 supersedes it", run.now)
+    run._timers[11] = -1.0
+    run._pump(11)
+    if not long:
+        assert 11 not in run.ended
+        return
+    end = run.ended[11]
+    assert (end.status, end.began) == ("aborted", True)
+    assert end.reason.startswith(f"{GBN.nodes[11]} did not run for ")
+    assert end.reason.endswith(" s; it left its costs as they were then")
+    assert float(end.reason.split()[5]) == pytest.approx(run.now - stopped, abs=0.4)
+    assert run.run_until(run.all_ended, 60.0)
+    assert not [router for router, _ in run.costs_written[orders:] if router == 11]
+    assert agent.awake(run.now)
+
+
+def test_who_was_stopped_before_the_commit_aborts_like_everybody() -> None:
+    run = network()
+    assert run.run_until(run.ready, 5.0)
+    run.start(order(steps=100000))
+    run.down.add(11)
+    run.run_until(lambda: False, 4.0)
+    run.down.remove(11)
+    run.agents[11].handle_timer(run.now)
+    run._pump(11)
+    assert run.ended[11].reason.startswith(f"{GBN.nodes[11]} did not run for ")
+    assert not run.ended[11].began
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.005, 0.021, 0.023, 0.025, 0.027, 0.03])

@@ -6,7 +6,7 @@ from policy_networks import random_topology
 
 from agent.events import EpisodeEnded, StepDone
 from agent.order import Order
-from agent.protocol import Timing
+from agent.waiting import Timing
 from experiments.virtual_network import Impairment, VirtualNetwork
 from policy.checkpoint import make_checkpoint, random_parameters
 from policy.mpnn import Network
