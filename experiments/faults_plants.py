@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,7 @@ import agent.session
 from agent.agreement import Prepared, decode, encode
 from agent.choice import Choice, Draw, ShareLogits
 from agent.commit import Commit, plan_waves
+from agent.messages import MalformedFrame
 from agent.run import EpisodeRun
 from experiments.faults_floor import Substitution
 from policy.sampling import UNIT
@@ -88,6 +90,14 @@ class _AnyDigest(agent.digests.StepDigests):
         return True
 
 
+class _AnyCounter(agent.session._Direction):
+    """Notes which frames have come, and refuses none."""
+
+    def accept(self, counter: int) -> None:
+        with suppress(MalformedFrame):
+            super().accept(counter)
+
+
 PLANTS = {
     "float-sampling": Plant(
         "actions are drawn with floats, on each router its own way",
@@ -109,5 +119,10 @@ PLANTS = {
         "any tag is accepted",
         ((agent.session, "compare_digest", lambda a, b: True),),
         fault="corruption",
+    ),
+    "no-replay-window": Plant(
+        "a frame is accepted as often as it comes",
+        ((agent.session, "_Direction", _AnyCounter),),
+        fault="forged-frames",
     ),
 }

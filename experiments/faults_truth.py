@@ -7,7 +7,7 @@ I3    the MLU (model, current topology and matrix) never rises through a commit
 I4    a failing agent starts no route change, and a begun commit ends all-old or all-new once the fault heals
 I5    memory and queues are bounded
 I6    every abort has a reason that reaches the user, and the next episode starts by itself
-auth  no frame is accepted that no agent has sent (damaged, forged or repeated ones)
+auth  no frame is accepted that no agent has sent (damaged or forged), and none twice (repeated)
 ====  ==================================================================================================================
 
 Decisions are taken from the stream of events of each agent, costs from the OSPF area itself, MLUs from a fresh
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from agent.control import Start
 from agent.epoch import Epoch
 from agent.events import EpisodeEnded, Event, NeighborSilent, SetCosts, StepDone
+from agent.session import COUNTER_BYTES, TAG_BYTES
 from coordinator.outcome import Outcome
 from experiments.faults_commits import Commit, Commits
 from experiments.virtual_ospf import Area
@@ -75,6 +76,7 @@ class Truth:
         self._world = world
         self._area = area
         self._fakes = fakes
+        self._accepted: set[bytes] = set()  # tags of the datagrams of sessions
         self._seen: Counter[str] = Counter()
         self._decisions: dict[tuple[object, int, int], tuple[int, tuple[int, ...]]] = {}
         self._taken: dict[tuple[int, object, int], list[tuple[int, ...]]] = {}
@@ -113,9 +115,17 @@ class Truth:
             self._by_lab = False
 
     def accepted(self, data: bytes) -> None:
-        """Note that a session has accepted a datagram."""
+        """Note that a session has accepted a datagram.
+
+        None of a session may be accepted twice, by whatever process of its receiver: every session has keys of its own,
+        and every frame in it a counter. That asks for a session may come again; it is answered, and no more.
+        """
         if data in self._fakes:
             self.violated("auth", f"a frame of {len(data)} bytes was accepted that no agent has sent")
+        elif any(data[:COUNTER_BYTES]):
+            if (tag := data[-TAG_BYTES:]) in self._accepted:
+                self.violated("auth", f"a frame of {len(data)} bytes was accepted twice")
+            self._accepted.add(tag)
 
     def told(self, router: int, event: Event) -> None:
         """Note what a router's agent has decided, or found out."""
@@ -162,6 +172,7 @@ class Truth:
     def forget(self) -> None:
         """Forget what is over: of very many episodes nobody could keep everything."""
         del self.commits[:-1], self.noticed[:]
+        self._accepted.clear()
         last = max(self._starts, default=0)
         for episode in [number for number in self._starts if number < last]:
             self._traffic.pop(self._starts.pop(episode).seed, None)

@@ -28,6 +28,7 @@ BROKEN = {
     "no-digest-check": "I2",
     "commit-without-prepare": "I2",
     "no-authentication": "auth",
+    "no-replay-window": "auth",
 }
 
 
@@ -44,6 +45,12 @@ def test_a_planted_fault_is_caught_and_what_it_replaces_is_not(plant: str) -> No
     fault = PLANTS[plant].fault
     assert violations(fault, plant)[BROKEN[plant]] > 0
     assert violations(fault)[BROKEN[plant]] == 0
+
+
+@pytest.mark.parametrize("fault", ["duplication", "everything"])
+def test_frames_that_links_repeat_are_accepted_once(fault: str) -> None:
+    assert violations(fault, "no-replay-window", trials=1).keys() == {"auth"}
+    assert violations(fault, trials=1) == {}
 
 
 def test_the_quick_campaign_violates_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,9 +212,11 @@ def test_truth_sees_an_mlu_that_rises() -> None:
     assert watch.seen == {"I3": 1}
 
 
-def test_truth_sees_aborts_without_a_reason_and_frames_that_nobody_sent() -> None:
+def test_truth_sees_aborts_without_a_reason_and_frames_that_nobody_sent_or_that_came_before() -> None:
     watch = Watch()
-    watch.truth.accepted(b"genuine")
+    genuine, asking = b"\0\0\0\1genuine, tag", b"\0\0\0\0init, with its tag"
+    for data in (genuine, asking, asking):
+        watch.truth.accepted(data)
     assert watch.seen == {}
     watch.truth.accepted(b"fake")
     weights = np.ones(NET.num_links, dtype=np.int64)
@@ -215,3 +224,5 @@ def test_truth_sees_aborts_without_a_reason_and_frames_that_nobody_sent() -> Non
     watch.truth.told(0, ended)
     watch.truth.reported(summarise(1, "r", NET.nodes, {}, "", superseded=False))  # "no result from ..."
     assert watch.seen == {"auth": 1, "I6": 1}
+    watch.truth.accepted(genuine)
+    assert watch.seen == {"auth": 2, "I6": 1}
