@@ -255,8 +255,8 @@ FAULTS = {
         Impairment(loss=0.05, duplication=0.2, reordering=0.2, corruption=0.02),
     ),
     "forged-frames": Fault("noise, damaged and recorded frames from outside", _forge),
-    "pause": Fault("an agent is stopped and continued", _pause),
-    "pause-commit": Fault("an agent is stopped during the commit", _pause, during="commit"),
+    "pause": Fault("an agent is stopped and continued", _pause, trials=500),
+    "pause-commit": Fault("an agent is stopped during the commit", _pause, during="commit", trials=500),
     "crash": Fault("an agent is killed and comes back", _crash, trials=500),
     "crash-for-good": Fault("an agent is killed and stays away", _crash_for_good, trials=200),
     "crash-commit": Fault("an agent is killed at any point of the commit", _crash, during="commit", trials=200),
@@ -295,5 +295,5 @@ FAULTS = {
     "operator": Fault("somebody sets a cost by hand", _operator),
     "operator-commit": Fault("somebody sets a cost by hand during the commit", _operator, during="commit", trials=100),
     "lying-agent": Fault("an agent sends false contents", _lie, same=False),
-    "two-faults": Fault("two of these at once", _two, trials=100),
+    "two-faults": Fault("two of these at once", _two, trials=500),
 }
