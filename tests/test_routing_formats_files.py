@@ -10,7 +10,7 @@ from pathlib import Path
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from network_files import broken, gives_a_network_or_an_input_error, with_traffic
 from test_routing_topology import networks
@@ -167,6 +167,7 @@ def test_gml_round_trip(topology: Topology) -> None:
 
 @given(networks())
 def test_networkx_reads_our_gml(topology: Topology) -> None:
+    assume(not {"()", "[]"} & set(topology.nodes))  # which networkx takes for an empty tuple and an empty list
     with tempfile.TemporaryDirectory() as folder:
         save_network(Path(folder) / "net.gml", topology)
         graph = nx.read_gml(Path(folder) / "net.gml")
