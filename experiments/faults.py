@@ -48,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--fault", action="append", metavar="NAME", help="only this fault (may be repeated)")
     result.add_argument("--trials", type=int, metavar="N", help="trials of each fault (default: its own number)")
     result.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first trial (default 0)")
-    result.add_argument("--plant", metavar="NAME", help="replace a component by a faulty one: it has to be caught")
+    result.add_argument(
+        "--plant", metavar="NAME", help="replace a component by a faulty one, in the lab: it has to be caught"
+    )
     result.add_argument("--live", action="store_true", help="also the faults in the emulation (root, Mininet, FRR)")
     result.add_argument("--live-trials", type=int, default=3, metavar="N", help="trials of each of those (default 3)")
     result.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -66,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = [name for name in args.fault or [] if name not in known]
     if unknown:
         return _bad(f"--fault {unknown[0]}: expected one of {', '.join(known)}")
+    if args.live and args.plant is not None:
+        return _bad(f"--plant {args.plant}: faulty components are planted in the lab only, expected no --live with it")
     if args.live and os.geteuid() != 0:
         return _bad("--live needs root: namespaces, FRR")
     if args.plant is not None and args.plant not in PLANTS:
@@ -95,7 +99,7 @@ def _run(args: argparse.Namespace, journal: Journal) -> int:
     live = [name for name in chosen if name in LIVE_FAULTS] if args.live else []
 
     def trials(name: str) -> int:
-        return args.trials or (FAULTS[name].quick if args.quick else full_trials(name))
+        return args.trials or (FAULTS[name].quick if args.quick else full_trials(name, args.plant or ""))
 
     progress = Console(stderr=True)
     rows: dict[str, Row] = {}
@@ -114,6 +118,8 @@ def _run(args: argparse.Namespace, journal: Journal) -> int:
     for row in rows.values():
         for line in row.shown:
             progress.print(f"{row.fault}: {line}", markup=False, highlight=False, soft_wrap=True)
+    if args.plant and not any(row.violated for row in rows.values()):
+        progress.print(f"{args.plant} was at work in every trial, and nothing was violated", highlight=False)
     if args.json:
         print(json.dumps({"rows": [row.record() for row in rows.values()]}))
     else:

@@ -89,14 +89,15 @@ def _median(values: Sequence[float]) -> float | None:
 
 def _one(task: _Task) -> Trial:
     name, seed, plant = task
-    if FAULTS[name].during.startswith("point"):
-        return run_point(name, seed, together=FAULTS[name].during == "point of all")
-    return run_trial(name, FAULTS[name], seed, PLANTS[plant] if plant else None)
+    fault, planted = FAULTS[name], PLANTS[plant] if plant else None
+    if fault.during.startswith("point"):
+        return run_point(name, seed, together=fault.during == "point of all", plant=planted)
+    return run_trial(name, fault, seed, planted)
 
 
-def full_trials(name: str) -> int:
+def full_trials(name: str, plant: str = "") -> int:
     """Return how many trials a fault has in the full campaign."""
-    return FAULTS[name].trials or count_points()
+    return FAULTS[name].trials or count_points(PLANTS[plant] if plant else None)
 
 
 def run_campaign(

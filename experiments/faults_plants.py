@@ -27,6 +27,8 @@ from agent.run import EpisodeRun
 from experiments.faults_floor import Substitution
 from policy.sampling import UNIT
 
+Share = Literal["candidate", "logits"]
+
 
 @dataclass(frozen=True)
 class Plant:
@@ -43,7 +45,7 @@ class Plant:
     about: str
     parts: tuple[Substitution, ...]
     fault: str
-    share: Literal["candidate", "logits"] = "candidate"
+    share: Share = "candidate"
 
 
 class _FloatSampling(ShareLogits):

@@ -4,7 +4,8 @@ A process does something when one of its callbacks runs and when it sends a fram
 message of MQTT begins in a callback of its own. A trial repeats the undisturbed run, which is a function of its seed,
 up to one of these doings and kills the process instead. So the trials of one commit are all the ways in which SIGKILL
 can cut one process' part of it. It comes back after a time that all others hardly notice, or after they have given
-it up. Instead of one process, all agents together can be killed at each of these moments.
+it up. Instead of one process, all agents together can be killed at each of these moments. With a planted fault the run
+is another one from where that shows, and the moments are those at which as much was done.
 
 The commit begins when the first router has taken its last step (PREPARE follows), and ends when the coordinator tells
 its user.
@@ -21,8 +22,9 @@ from numpy.random import Generator, Philox
 
 from agent.events import Event, SetCosts, StepDone
 from experiments.faults_lab import Lab, Setting
+from experiments.faults_plants import Plant, Share
 from experiments.faults_scenarios import crash_all
-from experiments.faults_trial import Healing, Trial, disturb, first_episode, make_setting, noted
+from experiments.faults_trial import Healing, Trial, check_decisions, disturb, first_episode, make_setting, noted
 
 WAVES = (1, 3)  # at least so many in each of the commits, each on a network of its own
 AWAY_S = (0.05, 1.5)  # in turns
@@ -74,9 +76,12 @@ class _Doings:
 
 
 @cache
-def find_case(commit: int) -> Case:
-    """Return an undisturbed commit by its number: that of the first seed of a network with enough waves."""
-    setting = make_setting(commit)
+def find_case(commit: int, share: Share = "candidate") -> Case:
+    """Return an undisturbed commit by its number: that of the first seed of a network with enough waves.
+
+    share : how the routers share their logits
+    """
+    setting = make_setting(commit, share)
     for seed in range(_FIRST_SEEDS):
         waves, ranges = _count(setting, seed)
         if waves >= WAVES[commit]:
@@ -115,27 +120,27 @@ def _count(setting: Setting, seed: int) -> tuple[int, dict[int, tuple[int, int]]
         return waves // lab.topology.num_nodes, doing
 
 
-def count_points() -> int:
+def count_points(plant: Plant | None = None) -> int:
     """Return how many trials there are."""
-    return sum(len(find_case(commit).points) for commit in range(len(WAVES)))
+    return sum(len(case.points) for case in _cases(plant))
 
 
-def run_point(name: str, number: int, *, together: bool = False) -> Trial:
+def _cases(plant: Plant | None) -> list[Case]:
+    return [find_case(commit, plant.share) if plant else find_case(commit) for commit in range(len(WAVES))]
+
+
+def run_point(name: str, number: int, *, together: bool = False, plant: Plant | None = None) -> Trial:
     """Run the trial of a point; numbers count through the commits, and begin again after the last.
 
     together : kill all agents at that moment, not the victim
     """
-    number %= count_points()
-    commit, at = 0, number
-    while at >= len(find_case(commit).points):
-        at -= len(find_case(commit).points)
-        commit += 1
-    case = find_case(commit)
-    point = case.points[at]
+    number %= count_points(plant)
+    case, point = [(case, point) for case in _cases(plant) for point in case.points][number]
     trial = Trial(name, number)
-    with Lab(case.setting, case.seed) as lab, noted(lab, trial):
+    with Lab(case.setting, case.seed, plant=plant.parts if plant else ()) as lab, noted(lab, trial):
         first_episode(lab)
         disturb(lab, partial(_at_point, lab, point), partial(_kill_all if together else _kill, lab, point), trial)
+        check_decisions(lab)
     return trial
 
 

@@ -92,7 +92,7 @@ def run_trial(name: str, fault: Fault, seed: int, plant: Plant | None = None) ->
             after = int(random.integers(max(1, length[fault.during])))
             disturb(lab, partial(arm, lab, after), partial(_strike, lab, fault, random), trial)
             if fault.same:
-                _check_decisions(lab)
+                check_decisions(lab)
             if fault.harmless:
                 _check_endings(lab)
             if fault.strike is nothing:
@@ -234,7 +234,7 @@ def _check_quiet(lab: Lab, moment: str) -> None:
             truth.violated("I5", f"{process.loop.name} remembers {size} bytes")
 
 
-def _check_decisions(lab: Lab) -> None:
+def check_decisions(lab: Lab) -> None:
     """Compare what was decided by all routers with what one engine decides alone."""
     setting = lab.setting
     start = initial_weights("inverse-capacity", setting.topology)

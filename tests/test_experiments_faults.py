@@ -76,10 +76,21 @@ def test_the_command_prints_rows_and_its_exit_code_tells(capsys: pytest.CaptureF
     captured = capsys.readouterr()
     replay = "replay: python -m experiments.faults --fault none --trials 1 --seed 0 --plant commit-without-prepare"
     assert replay in captured.err
+    assert main(["--plant", "no-replay-window", "--fault", "none", "--trials", "1", "--workers", "1"]) == 0
+    assert "no-replay-window was at work in every trial, and nothing was violated" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--fault", "rain"], ["--plant", "weed"], ["--trials", "0"], ["--seed", "-1"], ["--workers", "0"]]
+    "arguments",
+    [
+        ["--fault", "rain"],
+        ["--plant", "weed"],
+        ["--trials", "0"],
+        ["--seed", "-1"],
+        ["--workers", "0"],
+        ["--plant", "float-sampling", "--live"],
+        ["--plant", "float-sampling", "--fault", "live-crash"],
+    ],
 )
 def test_bad_input_is_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2

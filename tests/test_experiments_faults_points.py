@@ -73,6 +73,20 @@ def test_a_half_done_commit_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {violation.invariant for violation in run_point("commit-points", 0).violations} >= {"I4"}
 
 
+@pytest.mark.parametrize(
+    ("fault", "plant", "invariant"),
+    [("commit-points", "commit-without-prepare", "I2"), ("crash-all-points", "float-sampling", "I1")],
+)
+def test_a_planted_fault_is_caught_at_points_too(
+    fault: str, plant: str, invariant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--fault", fault, "--plant", plant, "--trials", "2", "--workers", "1", "--json"]) == 1
+    captured = capsys.readouterr()
+    (row,) = json.loads(captured.out)["rows"]
+    assert row["by_invariant"][invariant] > 0
+    assert f"--fault {fault} --trials 1 --seed 0 --plant {plant}" in captured.err
+
+
 def test_a_journal_keeps_trials_and_takes_no_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trials.jsonl"
     trial = Trial("none", 3, [Violation("I1", 0.5, "x")], next_s=0.25, outcomes={"kept": 2})
