@@ -26,12 +26,15 @@ import agent.protocol
 import agent.session
 from agent.order import Order
 from coordinator.outcome import Outcome
+from experiments.batch import Parser, command, natural
 from experiments.faults_floor import Substitution, substituted
 from experiments.faults_lab import Lab
 from experiments.faults_mixed import run_mixed
 from experiments.faults_sizes import remembered
 from experiments.faults_trial import make_setting
+from experiments.faults_wanted import LENGTHS, WANTED
 from experiments.virtual_network import Impairment, VirtualNetwork
+from routing.errors import InputError
 from routing.formats import load_topology
 from routing.state import inverse_capacity
 from routing.traffic import uniform
@@ -48,7 +51,6 @@ IMPAIRMENTS = {
     "duplication 50 %": Impairment(duplication=0.5),
     "reordering 64": Impairment(reordering=0.3, reorder_depth=64),
 }
-WANTED = {"loss 1 %": 1.5, "loss 10 %": 4.0}  # times the length without loss, at most
 
 
 def loss(seeds: int, tell: Tell) -> dict[str, object]:
@@ -85,7 +87,7 @@ def loss(seeds: int, tell: Tell) -> dict[str, object]:
             "differing": differing[name],
             "at_first_attempt": first[name],
             "datagrams": sent[name] / sent["nothing"],
-            **_spread(np.array(lengths[name]) / usual, WANTED.get(name)),
+            **_spread(np.array(lengths[name]) / usual, LENGTHS.get(name)),
         }
         for name in IMPAIRMENTS
     }
@@ -93,10 +95,10 @@ def loss(seeds: int, tell: Tell) -> dict[str, object]:
 
 def _spread(lengths: NDArray[np.float64], wanted: float | None) -> dict[str, object]:
     """Return how lengths (n,) are distributed, and how many are at most as long as is wanted."""
-    percentiles = (50, 90, 99, 100)
-    values = np.percentile(lengths, percentiles).tolist()
-    spread: dict[str, object] = {"mean_length": float(lengths.mean())}
-    spread |= {f"length_{percentile}": value for percentile, value in zip(percentiles, values, strict=True)}
+    spread: dict[str, object] = {}
+    if lengths.size:
+        spread["mean_length"] = float(lengths.mean())
+        spread |= {f"length_{percent}": float(np.percentile(lengths, percent)) for percent in (50, 90, 99, 100)}
     if wanted is not None:
         spread |= {"wanted": wanted, "as_wanted": int((lengths <= wanted).sum())}
     return spread
@@ -225,31 +227,44 @@ FIGURES: dict[str, tuple[Callable[[int, Tell], dict[str, object]], int]] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit code."""
-    parser = argparse.ArgumentParser(
+def parser() -> Parser:
+    """Return the command's arguments."""
+    wanted = "\n".join(f"  {name:15} {figure.text}" for name, figure in WANTED.items())
+    result = Parser(
         prog="python -m experiments.faults_figures",
         description=__doc__,
+        epilog=f"wanted:\n{wanted}\n\nexit codes: 0 all reached, 1 something missed, 2 bad input, 130, 143 interrupted",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("figure", choices=FIGURES)
-    parser.add_argument(
-        "--number", type=int, metavar="N", help="seeds or episodes (default: as in docs/reliability.md)"
-    )
-    args = parser.parse_args(argv)
+    add = result.add_argument
+    add("figure", choices=FIGURES, metavar="NAME", help=", ".join(FIGURES))
+    add("--number", type=natural, metavar="N", help="seeds, episodes or pairs, at least 10 (1000, 10000, 1000, 200)")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    return command("faults_figures", _main, argv, hint="")
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    args = parser().parse_args(argv)
     if args.number is not None and args.number < 10:
-        print(f"faults_figures: --number {args.number}: expected at least 10", file=sys.stderr)
-        return 2
+        raise InputError(f"--number {args.number}, expected at least 10")
     logging.basicConfig(level=logging.CRITICAL)
-    measure, number = FIGURES[args.figure]
+    (measure, number), wanted = FIGURES[args.figure], WANTED[args.figure]
 
     def tell(text: str) -> None:
         if sys.stderr.isatty():
             print(f"\r{text}\033[K", end="", file=sys.stderr, flush=True)
 
     result = measure(args.number or number, tell)
-    print(json.dumps({args.figure: result}, indent=2))
-    return 0
+    tell("")
+    missed = wanted.missed(result)
+    print(json.dumps({args.figure: result, "wanted": wanted.text, "missed": missed}, indent=2))
+    for line in missed:
+        print(f"faults_figures: {args.figure} missed: {line}", file=sys.stderr)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
