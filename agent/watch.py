@@ -34,27 +34,28 @@ class CostWriter:
         self._ospf = ospf
         self._done = done
         self._awake = awake
-        self._orders: asyncio.Queue[SetCosts] = asyncio.Queue()
+        self._orders: asyncio.Queue[tuple[int, SetCosts]] = asyncio.Queue()  # with their numbers, from 1 on
+        self._newest = self._abandoned = 0  # numbers of orders
         self._work: asyncio.Task[tuple[str, int]] | None = None
-        self._abandoned: asyncio.Task[tuple[str, int]] | None = None
 
     def put(self, order: SetCosts) -> None:
         """Carry an order out, in place of one that is under way."""
-        self._orders.put_nowait(order)
+        self._newest += 1
+        self._orders.put_nowait((self._newest, order))
 
     def abandon(self) -> None:
-        """Leave what is under way as it is, and tell nobody: the episode is over."""
-        while not self._orders.empty():
-            self._orders.get_nowait()
+        """Leave what was ordered so far as it is, and tell nobody: the episode is over."""
+        self._abandoned = self._newest
         if self._work is not None:
-            self._abandoned = self._work
             self._work.cancel()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        order = await self._orders.get()
+        number, order = await self._orders.get()
         while True:
             work = self._work = asyncio.create_task(self._apply(order), name="apply costs")
+            if number <= self._abandoned:
+                work.cancel()  # before its first step
             following = asyncio.create_task(self._orders.get(), name="next costs")
             try:
                 await asyncio.wait([work, following], return_when=asyncio.FIRST_COMPLETED)
@@ -62,9 +63,9 @@ class CostWriter:
                     work.cancel()
                     await asyncio.wait([work])
                 self._work = None
-                if work is not self._abandoned:
+                if number > self._abandoned:
                     self._done(*(("interrupted", 0) if work.cancelled() else work.result()))
-                order = await following
+                number, order = await following
             finally:
                 work.cancel()
                 following.cancel()

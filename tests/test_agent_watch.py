@@ -104,6 +104,20 @@ async def test_what_is_abandoned_is_neither_done_nor_told_and_the_next_order_is(
     await bench.close()
 
 
+async def test_an_order_that_was_only_taken_is_abandoned_as_well() -> None:
+    bench = Bench()
+    bench.ospf.go_on.set()
+    await bench.settle()
+    bench.writer.put(order(5))
+    await asyncio.sleep(0)  # it has left the queue, and nothing has begun
+    assert not bench.ospf.begun.is_set()
+    bench.writer.abandon()
+    await bench.settle()
+    assert (bench.ospf.written, bench.told) == ([], [])
+    assert not bench.ospf.begun.is_set()
+    await bench.close()
+
+
 async def test_who_is_not_awake_says_so_instead_of_writing() -> None:
     bench = Bench()
     bench.writer.put(order(5))
