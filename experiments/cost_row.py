@@ -37,8 +37,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     was counted; `counts_apart` is by which part their counts and the agents' differ, from the agents' start to their
     end.
     Of agents `mean_compute_s_per_router` and, for the busiest, `compute_s_per_router` are the processor time of
-    their processes from the first step to the end of the episode. Of the central engine the latter is what its
-    kernels take for the links of the router that has most, with the global state that every router keeps.
+    their processes from the first step until the result is reported, the commit included, in ticks of 10 ms. Of the
+    central engine the latter is what its kernels take for the links of the router that has most, with the global state
+    that every router keeps.
     """
 
     topology: str
