@@ -75,9 +75,9 @@ class Commit:
         """Take where a member says that it leads to, (L,) int64."""
         self.new = np.where(self.own, weights, self.old)
 
-    def knows(self, link: int, cost: int) -> bool:
-        """Whether a link of it may have this cost."""
-        return cost in self.ordered.get(link, ()) or (not self.restores and cost in (self.old[link], self.new[link]))
+    def has(self, link: int, cost: int) -> bool:
+        """Whether a link has this cost before it or after it."""
+        return cost in (self.old[link], self.new[link])
 
     def carried_out(self, now: NDArray[np.int64], links: NDArray[np.bool_]) -> bool:
         """Whether it is on one side on these links, (L,) bool, by the costs of now, (L,)."""
@@ -122,8 +122,8 @@ class Commits:
         if not event.undo and not commit.final:
             commit.aims_at(event.weights)
         for link, cost in event.costs.items():
-            strange = not commit.knows(link, cost) and link not in self._by_hand
-            if event.undo and trusted and strange and not commit.restores:
+            known = cost in commit.ordered.get(link, ()) or commit.has(link, cost) or link in self._by_hand
+            if event.undo and trusted and not known and not commit.restores:
                 name = self._area.topology.link_name(link)
                 self._violated(f"episode {commit.episode} goes back to {cost} on {name}, which it did not have")
             commit.ordered.setdefault(link, set()).add(cost)
@@ -148,13 +148,12 @@ class Commits:
         who, what = self._area.topology.nodes[router], self._area.topology.link_name(link)
         owner: Commit | None = None
         for commit in reversed(self.begun):
-            if owner is None and commit.reach[link]:
-                if commit.knows(link, cost):
-                    return
-                owner = None if commit.restores else commit
-            elif cost in commit.ordered.get(link, ()):
-                if owner is None:
-                    return
+            ordered = cost in commit.ordered.get(link, ())
+            if owner is None and not ordered:
+                owner = commit if commit.reach[link] and not commit.restores else None
+            elif ordered and (owner is None or owner.has(link, cost)):
+                return
+            elif ordered and owner is not None:
                 if cost in commit.undone.get(link, ()):
                     owner.late[link] = True
                 else:

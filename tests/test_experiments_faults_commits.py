@@ -149,6 +149,13 @@ def test_a_part_that_was_cut_off_goes_back_on_links_with_which_nobody_else_recko
     assert len(watch.wrong()) == 1
 
 
+def test_a_cost_that_was_there_before_has_to_be_ordered_too() -> None:
+    watch = Watch()
+    watch.half_begun()
+    watch.carry_out({MINE: 5})
+    assert watch.found == [f"n3 set {NET.link_name(MINE)} to 5, which no commit has ordered"]
+
+
 def test_nobody_goes_back_to_what_was_not_there() -> None:
     watch = Watch()
     watch.half_begun()
