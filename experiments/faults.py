@@ -14,12 +14,13 @@ import os
 import statistics
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from experiments.batch import show
+from experiments.batch import Parser, command, natural, show
 from experiments.faults_campaign import Row, full_trials, run_campaign
 from experiments.faults_journal import Journal
 from experiments.faults_live import LIVE_FAULTS, run_live
@@ -28,67 +29,91 @@ from experiments.faults_scenarios import FAULTS
 from experiments.faults_truth import INVARIANTS
 from routing.errors import InputError
 
-DONE, VIOLATED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, VIOLATED = 0, 1
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the command line's parser."""
     lines = "\n".join(f"  {name:22} {fault.about}" for name, fault in FAULTS.items())
     plants = "\n".join(f"  {name:22} {plant.about}" for name, plant in PLANTS.items())
     live = "\n".join(f"  {name:22} {about}" for name, (about, _) in LIVE_FAULTS.items())
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="python -m experiments.faults",
         description="Break things at random moments and check that the runtime's invariants hold.",
         epilog=f"faults:\n{lines}\n\nfaults in the emulation (--live):\n{live}\n\n"
         f"plants (each has to be caught, exit code 1):\n{plants}\n\n"
-        "exit codes: 0 nothing violated, 1 something violated, 2 bad input, 130 interrupted",
+        "exit codes: 0 nothing violated, 1 something violated, 2 bad input, 130, 143 interrupted",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     result.add_argument("--quick", action="store_true", help="fewer trials: about a minute")
     result.add_argument("--fault", action="append", metavar="NAME", help="only this fault (may be repeated)")
-    result.add_argument("--trials", type=int, metavar="N", help="trials of each fault (default: its own number)")
-    result.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first trial (default 0)")
+    result.add_argument("--trials", type=natural, metavar="N", help="trials of each fault (default: its own number)")
+    result.add_argument(
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="S",
+        help="seed of the first trial (default 0); where a fault has points: number of the first; after the "
+        "last comes the first again, or with --fault NAME bad input",
+    )
     result.add_argument(
         "--plant", metavar="NAME", help="replace a component by a faulty one, in the lab: it has to be caught"
     )
     result.add_argument("--live", action="store_true", help="also the faults in the emulation (root, Mininet, FRR)")
-    result.add_argument("--live-trials", type=int, default=3, metavar="N", help="trials of each of those (default 3)")
+    result.add_argument(
+        "--live-trials", type=natural, default=3, metavar="N", help="trials of each of those (default 3)"
+    )
     result.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     result.add_argument("--out", type=Path, metavar="FILE", help="keep every trial in this file")
     result.add_argument("--resume", action="store_true", help="go on with the trials in --out")
-    result.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    result.add_argument("--workers", type=natural, default=os.cpu_count() or 1, metavar="N", help="processes")
     result.add_argument("--verbose", action="store_true", help="show the programs' logs (use with --trials 1)")
     return result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    return command("faults", _main, argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
-    known = [*FAULTS, *LIVE_FAULTS] if args.live else [*FAULTS]
-    unknown = [name for name in args.fault or [] if name not in known]
-    if unknown:
-        return _bad(f"--fault {unknown[0]}: expected one of {', '.join(known)}")
-    if args.live and args.plant is not None:
-        return _bad(f"--plant {args.plant}: faulty components are planted in the lab only, expected no --live with it")
-    if args.live and os.geteuid() != 0:
-        return _bad("--live needs root: namespaces, FRR")
+    _check(args)
+    with Journal(args.out, args.resume, args.plant or "") as journal:
+        return _run(args, journal)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise `InputError` for what cannot be asked for."""
+    for name in args.fault or []:
+        if name in LIVE_FAULTS and not args.live:
+            raise InputError(f"--fault {name}: a fault in the emulation, expected --live with it")
+        if name not in FAULTS and name not in LIVE_FAULTS:
+            known = [*FAULTS, *(LIVE_FAULTS if args.live else ())]
+            raise InputError(f"--fault {name}: expected one of {', '.join(known)}")
     if args.plant is not None and args.plant not in PLANTS:
-        return _bad(f"--plant {args.plant}: expected one of {', '.join(PLANTS)}")
-    if (args.trials is not None and args.trials < 1) or args.live_trials < 1:
-        return _bad("--trials and --live-trials: expected at least 1")
-    if args.seed < 0 or args.workers < 1:
-        return _bad("--seed and --workers: expected whole numbers, not negative, and at least one worker")
+        raise InputError(f"--plant {args.plant}: expected one of {', '.join(PLANTS)}")
+    if args.live and args.plant is not None:
+        text = f"--plant {args.plant}: faulty components are planted in the lab only, expected no --live with it"
+        raise InputError(text)
+    for option in ("trials", "live_trials", "workers"):
+        if getattr(args, option) == 0:
+            raise InputError(f"--{option.replace('_', '-')} 0, expected at least 1")
     if args.resume and args.out is None:
-        return _bad("--resume: expected --out with it")
-    try:
-        with Journal(args.out, args.resume, args.plant or "") as journal:
-            return _run(args, journal)
-    except InputError as error:
-        return _bad(str(error))
-    except KeyboardInterrupt:
-        more = f"; go on with --out {args.out} --resume" if args.out else ""
-        print(f"faults: interrupted{more}", file=sys.stderr)
-        return INTERRUPTED
+        raise InputError("--resume: expected --out with it")
+    if args.live and os.geteuid() != 0:
+        raise InputError("--live needs root: namespaces, FRR")
+    for name in args.fault or []:
+        if name in FAULTS and FAULTS[name].during.startswith("point"):
+            points, end = full_trials(name, args.plant or ""), args.seed + _trials(args, name)
+            if end > points:
+                asked = f"points {args.seed} to {end - 1} of --seed and --trials"
+                raise InputError(f"--fault {name}: {asked}, expected some of 0 to {points - 1}")
+
+
+def _trials(args: argparse.Namespace, name: str) -> int:
+    """Return how many trials of a fault were asked for."""
+    return args.trials or (FAULTS[name].quick if args.quick else full_trials(name, args.plant or ""))
 
 
 def _run(args: argparse.Namespace, journal: Journal) -> int:
@@ -97,9 +122,7 @@ def _run(args: argparse.Namespace, journal: Journal) -> int:
     chosen = args.fault or ([PLANTS[args.plant].fault] if args.plant else [*FAULTS, *LIVE_FAULTS])
     names = [name for name in chosen if name in FAULTS]
     live = [name for name in chosen if name in LIVE_FAULTS] if args.live else []
-
-    def trials(name: str) -> int:
-        return args.trials or (FAULTS[name].quick if args.quick else full_trials(name, args.plant or ""))
+    trials = partial(_trials, args)
 
     progress = Console(stderr=True)
     rows: dict[str, Row] = {}
@@ -144,11 +167,6 @@ def _times(values: Sequence[float]) -> str:
     if not values:
         return "-"
     return f"{statistics.median(values):.2f} {max(values):.2f}"
-
-
-def _bad(message: str) -> int:
-    print(f"faults: {message}", file=sys.stderr)
-    return BAD_INPUT
 
 
 if __name__ == "__main__":

@@ -19,23 +19,24 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from emulation.processes import EmulationError
-from experiments.batch import show
+from experiments.batch import Parser, command, natural, show
 from experiments.faults_broker_cases import CASES, NEEDS_ROOT
 from experiments.faults_broker_trial import Missed, Trial
 from routing.errors import InputError
 
-DONE, VIOLATED, BAD_INPUT = 0, 1, 2
+DONE, VIOLATED = 0, 1
 _TRIES = 5  # of a trial whose episode was over too soon
 _TIMES = ("lost_s", "reachable_s", "back_s", "told_s", "next_s")
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the command line's parser."""
     cases = "\n".join(f"  {name:15} {case.about}" for name, case in CASES.items())
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="python -m experiments.faults_broker",
         description="Take the broker away for a while in the middle of an episode; measure what follows.",
-        epilog=f"cases:\n{cases}\n\nexit codes: 0 all as promised, 1 something was not, 2 bad input",
+        epilog=f"cases:\n{cases}\n\n"
+        "exit codes: 0 all as promised, 1 something was not, 2 bad input, 130, 143 interrupted",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
@@ -47,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long the broker is away, at least 2 (default 60)",
     )
-    add("--trials", type=int, default=1, metavar="N", help="of each case (default 1)")
-    add("--seed", type=int, default=0, metavar="S", help="of the first trial (default 0)")
+    add("--trials", type=natural, default=1, metavar="N", help="of each case (default 1)")
+    add("--seed", type=natural, default=0, metavar="S", help="of the first trial (default 0)")
     add("--topology", default="nsfnet", metavar="NAME|FILE", help="the network (default nsfnet)")
     add("--json", action="store_true", help="print one JSON object instead of a table")
     return result
@@ -56,23 +57,29 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    return command("faults_broker", _main, argv, hint="")
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = parser().parse_args(argv)
     names = args.case.split(",")
     unknown = [name for name in names if name not in CASES]
     if unknown:
-        return _bad(f"--case {unknown[0]}: expected some of {', '.join(CASES)}")
-    if not 2 <= args.down < 86400 or args.trials < 1 or args.seed < 0:
-        return _bad("expected --down of at least 2 s, at least one trial and a seed that is not negative")
+        raise InputError(f"--case {unknown[0]}: expected some of {', '.join(CASES)}")
+    if not 2 <= args.down < 86400:
+        raise InputError(f"--down {args.down:g}, expected 2 to 86400 s")
+    if args.trials < 1:
+        raise InputError("--trials 0, expected at least 1")
     if os.geteuid() != 0 and any(name in NEEDS_ROOT for name in names):
-        return _bad(f"{', '.join(NEEDS_ROOT)}: expected root (namespaces, FRR)")
+        raise InputError(f"{', '.join(NEEDS_ROOT)}: expected root (namespaces, FRR)")
     trials = []
     try:
         for name in names:
             for number in range(args.trials):
                 print(f"{name}: {number + 1} of {args.trials}", file=sys.stderr, flush=True)
                 trials.append(_tried(name, args.topology, args.down, args.seed + number))
-    except (InputError, EmulationError) as error:
-        return _bad(str(error))
+    except EmulationError as error:
+        raise InputError(str(error)) from error
     for trial in trials:
         for line in trial.violations:
             print(f"{trial.case}, seed {trial.seed}: {line}", file=sys.stderr)
@@ -122,11 +129,6 @@ def table(trials: Sequence[Trial], down_s: float) -> Table:
 def _times(values: Sequence[float]) -> str:
     known = [value for value in values if value == value]
     return f"{statistics.median(known):.2f} {max(known):.2f}" if known else "-"
-
-
-def _bad(message: str) -> int:
-    print(f"faults_broker: {message}", file=sys.stderr)
-    return BAD_INPUT
 
 
 if __name__ == "__main__":

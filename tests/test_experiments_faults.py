@@ -97,6 +97,28 @@ def test_bad_input_is_one_line(arguments: list[str], capsys: pytest.CaptureFixtu
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--trials", "many"], "argument --trials: 'many', expected a whole number"),
+        (["--live-trials", "0"], "--live-trials 0, expected at least 1"),
+        (["--fault", "live-link-down"], "--fault live-link-down: a fault in the emulation, expected --live with it"),
+        (
+            ["--fault", "commit-points", "--seed", "5000", "--trials", "2"],
+            "--fault commit-points: points 5000 to 5001 of",
+        ),
+        (["--fault", "crash-all-points", "--trials", "9999"], "--fault crash-all-points: points 0 to 9998 of"),
+        (["--fault", "commit-points", "--seed", "1"], "--fault commit-points: points 1 to "),
+    ],
+)
+def test_what_is_wrong_is_named(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == "" and len(shown.err.splitlines()) == 1
+    assert shown.err.startswith(f"faults: {said}")
+
+
 def test_help_names_all_faults_and_plants() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "experiments.faults", "--help"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -12,7 +12,7 @@ from emulation.broker import find_mosquitto
 from emulation.options import parse
 from emulation.plan import prepare
 from emulation.processes import EmulationError
-from experiments.faults_broker import BAD_INPUT, VIOLATED, main, table
+from experiments.faults_broker import VIOLATED, main, table
 from experiments.faults_broker_cases import CASES
 from experiments.faults_broker_trial import Trial, note
 from experiments.faults_live_programs import LivePrograms
@@ -90,8 +90,15 @@ def test_a_judge_without_decisions_does_not_judge(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for wrong in (["--case", "nonsense"], ["--down", "1"], ["--trials", "0"], ["--case", "unix", "--seed", "-1"]):
-        assert main(wrong) == BAD_INPUT
+    for wrong in (
+        ["--nonsense"],
+        ["--case", "nonsense"],
+        ["--down", "1"],
+        ["--down", "x"],
+        ["--trials", "0"],
+        ["--case", "unix", "--seed", "-1"],
+    ):
+        assert main(wrong) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
