@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     add("--temperature", type=float, metavar="X", help="of the samples [the checkpoint's; synthetic 0.25]")
     add("--opening", type=natural, metavar="N", help="links in the first decisions [the checkpoint's; synthetic 1]")
     also = arguments.add_argument_group("of the central engine")
-    also.add_argument("--threads", type=natural, metavar="N", help="[2 from 2000 nodes on, else 1]")
+    also.add_argument("--threads", type=natural, metavar="N", help="[2 from 1000 nodes on, else 1]")
     return arguments
 
 

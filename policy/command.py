@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument("--checkpoint", default="default", metavar="NAME|FILE", help="the policy [default]")
     arguments.add_argument("--temperature", type=float, metavar="X", help="of the sampling [the checkpoint's]")
     arguments.add_argument("--increments", type=_natural, default=1, metavar="N", help="links per step [1]")
-    arguments.add_argument("--threads", type=_natural, metavar="N", help="for routing [2 from 2000 nodes on, else 1]")
+    arguments.add_argument("--threads", type=_natural, metavar="N", help="for routing [2 from 1000 nodes on, else 1]")
     arguments.add_argument(
         "--opening", type=_natural, metavar="N", help="links in the first step, then fewer [the checkpoint's]"
     )

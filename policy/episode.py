@@ -33,14 +33,14 @@ from routing.traffic import TrafficMatrix
 
 _TRACKED_FROM = 64  # nodes; below, computing all shares anew costs less than keeping them
 
-# On two cores a second thread saves a quarter of the time with 2000 nodes; with 1000 or less, nothing.
-_PARALLEL_FROM = 2000
+# On two cores a second thread saves up to a quarter of the time with 1000 nodes, a third with 2000, nothing with 500.
+_PARALLEL_FROM = 1000
 
 _STEPS = {"nsfnet": 100, "gbn": 150, "geant2": 200}  # paper 003, V-A
 
 
 def default_threads(topology: Topology) -> int:
-    """Return how many threads the central engine takes: two from 2000 nodes on, where each has enough to do."""
+    """Return how many threads the central engine takes: two from 1000 nodes on, where each has enough to do."""
     return min(2, os.cpu_count() or 1) if topology.num_nodes >= _PARALLEL_FROM else 1
 
 

@@ -206,7 +206,7 @@ def test_a_network_that_overflows_stops_the_episode() -> None:
 
 def test_only_very_large_networks_take_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = []
-    for size in (1999, 2000):
+    for size in (999, 1000):
         pairs = [(node, node + 1) for node in range(size - 1)]
         both = pairs + [(b, a) for a, b in pairs]
         networks.append(Topology.from_links("line", [str(node) for node in range(size)], both, 1e9))
