@@ -152,8 +152,13 @@ class Truth:
                     self.violated("I6", f"{self._name(router)} aborted episode {event.episode} without a reason")
 
     def started(self, start: Start) -> None:
-        """Note what the coordinator has sent to all; a number that was used before is refused by the agents."""
-        self._starts.setdefault(start.episode, start)
+        """Note what the coordinator has sent to all; a number that an agent has heard is refused when it comes again.
+
+        An order that died with the broker before anybody heard it counts for nothing: a coordinator that was restarted
+        gives its number to another one.
+        """
+        if all(episode != start.episode for _, _, episode in self._taken):
+            self._starts[start.episode] = start
 
     def reported(self, outcome: Outcome) -> None:
         """Note what the coordinator tells its user."""

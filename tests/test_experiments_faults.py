@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -135,17 +136,16 @@ class Watch:
         self.truth = Truth(self.world, self.area, {b"fake"})
         traffic = uniform(NET, 1)
         self.truth.requested(9, traffic)
-        self.truth.started(
-            Start(
-                episode=1,
-                seed=9,
-                steps=1,
-                topology=NET.digest().hex(),
-                checkpoint="0" * 32,
-                traffic=traffic.demand.tobytes(),
-                start_weights=b"",
-            )
+        self.start = Start(
+            episode=1,
+            seed=9,
+            steps=1,
+            topology=NET.digest().hex(),
+            checkpoint="0" * 32,
+            traffic=traffic.demand.tobytes(),
+            start_weights=b"",
         )
+        self.truth.started(self.start)
 
     def decide(self, router: int, *links: int) -> None:
         self.truth.told(router, StepDone(1, 0, (), 0.5))
@@ -170,6 +170,17 @@ def test_truth_sees_routers_that_act_differently() -> None:
     assert watch.seen == {}
     watch.decide(2, 4)
     assert watch.seen == {"I1": 1}
+
+
+def test_a_number_counts_for_the_order_that_was_heard() -> None:
+    """A coordinator that was restarted gives the number of an order that died with the broker to another one."""
+    watch = Watch()
+    second, third = (msgspec.structs.replace(watch.start, seed=seed) for seed in (10, 11))
+    watch.truth.started(second)
+    for router in range(NET.num_nodes):
+        watch.decide(router, 3)
+    watch.truth.started(third)
+    assert list(watch.truth.decided_by_all()) == [(second, [[3]])]
 
 
 def test_truth_sees_a_commit_before_all_have_decided() -> None:
