@@ -1,6 +1,7 @@
 """What an optimisation costs: the calculation against real agents on virtual links, and the command."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,15 @@ def test_bad_input_is_one_line_and_exit_code_2(
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1  # nothing was measured before
     assert captured.err.startswith("experiments.cost: ") and expected in captured.err
+
+
+def test_mininet_without_root_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["--topology", "gbn", "--engine", "central,mininet"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and "root is needed" in captured.err
 
 
 def test_what_agents_would_take_anyway_may_be_said() -> None:
