@@ -110,8 +110,11 @@ def settle(
     if patience is not None and patience > MAX_STEPS:
         raise InputError(f"--patience {patience}, expected at most {MAX_STEPS}")
     if not alone:
-        asked = {"--increments": (increments, 1), "--opening": (opening, policy.opening)}
-        asked["--temperature"] = (temperature, policy.temperature)
+        asked: dict[str, tuple[float | None, float]] = {
+            "--increments": (increments, 1),
+            "--opening": (opening, policy.opening),
+            "--temperature": (temperature, policy.temperature),
+        }
         for option, (given, theirs) in asked.items():
             if given not in (None, theirs):
                 raise InputError(f"{option} {given:g}, expected --engine central with it: agents take {theirs:g}")
