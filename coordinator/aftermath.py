@@ -11,6 +11,7 @@ from agent.control import Result, Start, Status
 from coordinator.membership import Proposal
 from coordinator.patience import Patience
 from coordinator.settlement import EXCESS, Guard, Settlement, committed_everywhere, settle
+from routing.subnetwork import without
 from routing.topology import Topology
 
 _SHOWN = 5  # links in one line
@@ -127,10 +128,16 @@ class Aftermath:
                 self.limit = EXCESS * predicted
 
     def _unconcerned(self, start: Start) -> list[int]:
-        """Return the links of which an episode says nothing new: what was to be done about them still is."""
-        if not start.restore:
-            return list(start.down)
-        return [*start.down, *np.flatnonzero(np.isin(self._topology.src, start.absent)).tolist()]
+        """Return the links of which an episode says nothing new: what was to be done about them still is.
+
+        They are those outside of its epoch's part, links between routers that were cut off included: the LSDB of the
+        others shows what these had before, until they hear of each other again.
+        """
+        outside = np.ones(self._topology.num_links, dtype=bool)
+        outside[without(self._topology, start.down).links] = False
+        if start.restore:
+            outside |= np.isin(self._topology.src, start.absent)
+        return np.flatnonzero(outside).tolist()
 
     def status(self, status: Status, now: float) -> bool:
         """Take a status; return whether the last commit is to be taken back, because the links carry too much."""

@@ -29,7 +29,7 @@ from routing.topology import Topology
 READY_S = 30.0
 RECOVERED_S = 150.0  # after which nobody is waited for any more; what is measured is in the table
 SETTLE_S = 8.0  # at most, for what is still under way when the last episode has been reported
-QUIET_S = 1.0  # in which nothing may happen after that
+QUIET_S = 3.0  # after that, in which what was left half done is restored (1.5 s after it was seen), and no more happens
 _COMMIT = 300  # happenings in one, where the first episode had nothing to commit
 MAX_REMEMBERED = 1 << 20  # bytes of one agent's or the coordinator's memory
 Healing = tuple[Heal, float]  # how, and after how many seconds

@@ -317,6 +317,33 @@ def test_a_cost_on_links_that_were_down_is_looked_at_when_they_come_back() -> No
     assert {*np.delete(weights, [*out]).tolist()} == {3}
 
 
+def test_links_between_routers_that_are_cut_off_together_are_looked_at_when_they_come_back() -> None:
+    """The others' LSDB shows what these had before; those who are cut off have taken their costs back since."""
+    bench = Bench()
+    bench.submit()
+    new, cut = ONES + 1, [RING.link_index(2, 3), RING.link_index(4, 0)]
+    island = [RING.link_index(3, 4), RING.link_index(4, 3)]
+    left = without(*cut)
+    for router in "abc":
+        bench.receive(status(router, left * 2))
+    told = {"began": True, "live_weights": packed(ONES), "best_weights": packed(new)}
+    bench.results("aborted", routers="de", reason="the topology has changed", **told)
+    bench.results("committed", routers="abc", **told)
+    bench.submit("next")
+    bench.wait(PATIENCE.look_s + 1.0)
+    assert not bench.starts[-1].restore and set(cut) <= set(bench.starts[-1].down)
+    kept = left * 2
+    bench.results("committed", routers="abc", **(told | {"live_weights": packed(kept), "best_weights": packed(kept)}))
+    back = new.copy()
+    back[island] = 1
+    for router in RING.nodes:
+        bench.receive(status(router, back))
+    bench.wait(2 * PATIENCE.look_s + 1.0)
+    start = bench.starts[-1]
+    assert start.restore
+    assert np.frombuffer(start.start_weights, "<u2")[island].tolist() == [2, 2]
+
+
 def test_the_side_is_new_if_anybody_committed_and_an_operators_cost_is_right() -> None:
     new = ONES * 9
     results = [
