@@ -174,3 +174,13 @@ def test_a_commit_that_restores_has_to_reach_all_its_costs_but_those_that_were_s
     else:
         watch.carry_out({MINE: 5})
     assert watch.found == watch.wrong() == []
+
+
+def test_what_is_restored_on_some_links_only_leaves_the_older_commit_half_done() -> None:
+    watch = Watch()
+    watch.order(1, {MINE: 7, OTHER: 9})
+    watch.carry_out({MINE: 7, OTHER: 9})
+    watch.order(2, {MINE: 5}, restore=True)
+    watch.carry_out({MINE: 5})
+    assert watch.found == []
+    assert watch.wrong() == [f"episode 1 is half committed: 1 of 2 changes are in ({NET.link_name(MINE)} 5, not 7)"]
