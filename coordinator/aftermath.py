@@ -101,15 +101,19 @@ class Aftermath:
             self._settlement = settlement if before is None else settlement.keeping(before, untouched)
             self._look_at = now + self._patience.look_s
             self.name = f"restore the costs of episode {episode}"
+        elif before is not None and _carried_out(said.values()):
+            self._settlement = before.done(episode).keeping(before, untouched)
 
     def ended(self, episode: int, results: Mapping[str, Result], members: Iterable[str], now: float) -> None:
         """Take the results of an episode."""
         members = tuple(members)
         self._ended_at = now
         start = self.template
-        if settle(episode, results.values()) is None:
+        settlement = settle(episode, results.values())
+        if settlement is not None or _carried_out(results.values()):
+            self._settle(episode, results, now, [] if start is None else self._unconcerned(start))
+        if settlement is None:
             return
-        self._settle(episode, results, now, [] if start is None else self._unconcerned(start))
         # What was taken back would be found again as long as the same traffic is asked for: do not swing fast.
         hold_s = max(self._patience.hold_s, self._watched_s) if self._deliberate else self._patience.hold_s
         self._guard = None
@@ -196,3 +200,12 @@ class Aftermath:
         return msgspec.structs.replace(
             template, steps=0, restore=True, start_weights=target.astype("<u2").tobytes(), watch_s=0.0
         )
+
+
+def _carried_out(results: Iterable[Result]) -> bool:
+    """Whether a commit was carried out.
+
+    An agent that has died since remembers no more than that, and so the costs that are there are right: what was wanted
+    before counts no more.
+    """
+    return any(result.status == "committed" for result in results)

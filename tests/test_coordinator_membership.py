@@ -547,6 +547,26 @@ def test_what_is_remembered_of_a_commit_before_a_later_one_is_out_of_date() -> N
     assert len(bench.of(OutdatedResult)) == 2 and not bench.of(HalfCommitted)
 
 
+def test_what_was_wanted_before_a_commit_of_which_only_its_end_is_remembered_counts_no_more() -> None:
+    """All agents died after the second commit, before they could tell; one remembers that it is settled."""
+    bench = Bench()
+    bench.submit()
+    told = {"began": True, "live_weights": packed(ONES), "best_weights": packed(ONES * 9)}
+    bench.results("committed", **told)
+    for one in everybody(ONES * 9).values():
+        bench.receive(one)
+    bench.submit("next")
+    bench.wait(0.1)
+    assert len(bench.starts) == 2  # before it is looked at what became of the first one's costs
+    second = bench.starts[-1].episode
+    for one in everybody(ONES * 5).values():
+        bench.receive(one)
+    bench.receive(Result(router="a", episode=second, status="committed", remembered=True))
+    bench.results("aborted", routers="bcde", reason="the agent of a was restarted")
+    bench.wait(3 * PATIENCE.look_s)
+    assert [start.restore for start in bench.starts].count(True) == 0
+
+
 def test_what_a_router_has_said_itself_says_more_than_what_it_remembers() -> None:
     bench = Bench()
     bench.submit()
