@@ -91,23 +91,6 @@ def test_other_networks_and_options(topology: str, options: tuple[str, ...], tmp
     assert run("--replay", str(folder)).returncode == 0
 
 
-def test_a_hundred_routers_commit_a_hundred_costs(tmp_path: Path) -> None:
-    """All daemons compute and install routes at once, on few cores; the decisions are left to other tests."""
-    command = [sys.executable, "-m", "policy.episode", "synth100", "--seed", "0", "--json"]
-    decided = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=ROOT)
-    assert decided.returncode == 0, decided.stderr
-    np.save(tmp_path / "best.npy", np.array(json.loads(decided.stdout)["best_weights"]))
-    folder = tmp_path / "run"
-    options = ("--initial", str(tmp_path / "best.npy"), "--steps", "1", "--window", "0.5")
-    done = run("synth100", *options, "--out", str(folder), "--json")
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
-    assert summary["status"] == "committed"
-    assert summary["agreement"]["routers"] == 100
-    assert summary["ospf"]["costs_changed"] > 100
-    assert summary["ospf"]["routes_verified"] == [9900, 9900]
-
-
 def test_a_commit_that_would_not_help_is_not_made(tmp_path: Path) -> None:
     """One step from the live weights cannot lower the MLU by 1 % here: costs stay, and that is no failure."""
     done = run(
