@@ -1,6 +1,6 @@
 """All agents of a network on virtual links: the same decisions as the central engine, whatever the links do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 
@@ -521,16 +521,18 @@ def test_memory_is_bounded_between_and_during_episodes(share: str) -> None:
 # Faults during a commit
 
 
-def committing(run: Recorded) -> Callable[[], bool]:
-    return lambda: len(run.costs_written) == GBN.num_nodes
+def in_commit(answer_after_s: float | None = 0.02, loss: float = 0.0) -> Recorded:
+    """Return a network all of whose routers have just begun to set costs, which takes `answer_after_s`."""
+    run = network(Impairment(loss=loss))
+    run.answer_after_s = answer_after_s
+    assert run.run_until(run.ready, 5.0)
+    run.start(order())
+    assert run.run_until(lambda: len(run.costs_written) == GBN.num_nodes, 30.0 if loss else 5.0)
+    return run
 
 
 def test_a_crash_before_its_costs_are_verified_takes_the_others_back() -> None:
-    run = network()
-    run.answer_after_s = 1.0
-    assert run.run_until(run.ready, 5.0)
-    run.start(order())
-    assert run.run_until(committing(run), 5.0)
+    run = in_commit(1.0)
     run.down.add(11)
     began = run.now
     assert run.run_until(run.all_ended, 60.0)
@@ -546,11 +548,7 @@ def test_a_crash_before_its_costs_are_verified_takes_the_others_back() -> None:
 def test_who_was_stopped_in_a_commit_touches_no_cost_once_the_others_have_given_it_up(
     woken_by: str, asleep_s: float
 ) -> None:
-    run = network()
-    run.answer_after_s = 1.0
-    assert run.run_until(run.ready, 5.0)
-    run.start(order())
-    assert run.run_until(committing(run), 5.0)
+    run = in_commit(1.0)
     run.down.add(11)
     stopped = run.now
     run.run_until(lambda: False, asleep_s)
@@ -600,10 +598,7 @@ def test_who_was_stopped_before_the_commit_aborts_like_everybody() -> None:
 @pytest.mark.parametrize("loss", [0.0, 0.2])
 def test_who_is_told_to_stop_during_a_commit_stops_all_or_none(moment_s: float, loss: float) -> None:
     for router in (0, 9, 16):
-        run = network(Impairment(loss=loss))
-        assert run.run_until(run.ready, 5.0)
-        run.start(order())
-        assert run.run_until(committing(run), 30.0)
+        run = in_commit(loss=loss)
         run.run_until(lambda: False, moment_s)
         run.agents[router].abort("the coordinator was stopped", run.now)
         run._pump(router)
@@ -615,11 +610,7 @@ def test_who_is_told_to_stop_during_a_commit_stops_all_or_none(moment_s: float, 
 
 def test_an_answer_to_setting_costs_does_not_pass_for_one_to_restoring_them() -> None:
     """The abort comes while OSPF still writes."""
-    run = network()
-    run.answer_after_s = 1.0
-    assert run.run_until(run.ready, 5.0)
-    run.start(order())
-    assert run.run_until(committing(run), 5.0)
+    run = in_commit(1.0)
     run.cost_problem = lambda who, event: "ospfd is gone" if who == 2 else ""  # when it comes to restoring
     run.agents[9].abort("the coordinator was stopped", run.now)
     run._pump(9)
@@ -629,11 +620,7 @@ def test_an_answer_to_setting_costs_does_not_pass_for_one_to_restoring_them() ->
 
 
 def test_an_ospf_that_never_answers_aborts_and_does_not_spin() -> None:
-    run = network()
-    run.answer_after_s = None
-    assert run.run_until(run.ready, 5.0)
-    run.start(order())
-    assert run.run_until(committing(run), 5.0)
+    run = in_commit(None)
     frames = run.frames
     assert not run.run_until(lambda: False, 30.0)
     assert run.frames - frames < 30 * GBN.num_links * 10
@@ -642,11 +629,7 @@ def test_an_ospf_that_never_answers_aborts_and_does_not_spin() -> None:
 
 
 def test_no_episode_begins_before_costs_are_restored() -> None:
-    run = network()
-    run.answer_after_s = 0.5
-    assert run.run_until(run.ready, 5.0)
-    run.start(order())
-    assert run.run_until(committing(run), 5.0)
+    run = in_commit(0.5)
     with pytest.raises(ValueError, match="episode 1 has costs to set or to restore"):
         run.start(order(2), [5])
     run._pump(5)
