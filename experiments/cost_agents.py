@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from baselines.result import Budget, Result
 from emulation.records import Summary
+from emulation.results import read_links
 from experiments.cost_case import Case
 from experiments.cost_engines import calibration
 from experiments.cost_model import delays, propagation
@@ -99,9 +99,8 @@ def _run(case: Case, fabric: str) -> tuple[Summary, Kernel | None]:
             summary = run_main_job(arguments, out)
         except RunFailed as error:
             raise InputError(f"{problem.topology.name} on {fabric}: {error}") from error
-        with (out / "links.csv").open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines))
-    if not all(row["kernel_frames"] for row in rows):
+        rows = read_links(out)
+    if any(row.kernel_frames is None for row in rows):
         return summary, None
-    counts = np.array([[float(row["kernel_frames"]), float(row["kernel_bytes"])] for row in rows]).mean(axis=0)
-    return summary, (float(counts[0]), float(counts[1]))
+    frames, octets = np.array([(row.kernel_frames, row.kernel_bytes) for row in rows], dtype=float).mean(axis=0)
+    return summary, (float(frames), float(octets))
